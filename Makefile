@@ -1,0 +1,89 @@
+# `make` prints what there is. Every target that needs the environment makes it first.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Any Python that answers; the first one of a fitting version is taken.
+PYTHON ?=
+PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
+# What `make lint` and `make format` look at, as far as it exists.
+CODE := $(wildcard src launchers tests benchmarks *.py)
+TYPED := $(wildcard src/sweepmaker launchers)
+# Two test processes with one thread each: more threads than cores slow torch down many times over.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+ARGS ?=
+
+# Compiled modules start in less than half the time, so the environment may not forbid writing them.
+unexport PYTHONDONTWRITEBYTECODE
+# Another environment that happens to be active must not be taken for ours.
+unexport VIRTUAL_ENV
+
+.PHONY: help setup train test slow accept lint format types lock benchmarks clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## make .venv with everything for development
+
+# A Python that was removed or changed under the environment leaves a dangling link: made anew.
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	    echo "making $(VENV) with $$($$python --version)"; \
+	    $$python -m venv --clear $(VENV) && exit 0; \
+	    echo "$$python cannot make an environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	    rm -rf $(VENV); exit 1; \
+	  fi; \
+	done; \
+	echo "Python 3.11, 3.12 or 3.13 is needed and none was found (looked for: $(PYTHONS))." >&2; \
+	echo "Name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1
+
+# pip checks hashes only of what a requirements file holds, so uv's own entry is cut out of the lock.
+$(BIN)/uv: | $(BIN)/python
+	@awk '/^uv==/ { found = 1 } found { print } found && !/\\$$/ { exit }' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
+
+$(STAMP): pyproject.toml requirements.lock | $(BIN)/uv
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+train: $(STAMP) ## fine-tune EfficientNet-B2 on data that needs no download (more: ARGS="epochs=3 lr=1e-3")
+	$(BIN)/python train.py +experiment=b2 $(ARGS)
+
+test: lint types ## lint, types and the quick tests
+	$(PYTEST) -m "not slow and not accept" $(ARGS)
+
+slow: $(STAMP) ## the slow tests: whole runs, kills, resumes
+	$(PYTEST) -m "slow and not accept" $(ARGS)
+
+accept: $(STAMP) ## the acceptance runs: minutes to hours, figures of the README
+	$(BIN)/python -m pytest -m accept $(ARGS)
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+format: $(STAMP) ## ruff: format and mend what can be mended
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy $(TYPED)
+
+lock: $(STAMP) ## requirements.lock from pyproject.toml (ARGS=--upgrade for newer versions)
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 \
+	  --extra dev --extra aws --extra embedded --extra compare --extra serve \
+	  --output-file requirements.lock --quiet $(ARGS)
+
+benchmarks: $(STAMP) ## every benchmark, each with its ratio against a named peer
+	@for benchmark in $(filter-out benchmarks/timing.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$benchmark"; $(BIN)/python $$benchmark $(ARGS) || exit 1; done
+
+clean: ## remove the environment and the caches (runs stay)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""The best weights so far, by Lightning's own ModelCheckpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the weights of the best epoch in ``checkpoints/best-<epoch>.ckpt``.
+
+    The file that a better one supersedes goes only when the next epoch starts, after the resume
+    checkpoint was written: a run killed in between goes back to a state that still names the old file.
+
+    Args:
+        dirpath: the run's ``checkpoints`` folder.
+        monitor: the objective's metric.
+        mode: ``max`` or ``min``.
+    """
+
+    def __init__(self, dirpath: str, monitor: str, mode: str) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="best-{epoch:03d}",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            save_weights_only=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch:
+            self._remove_superseded(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        self._remove_superseded(trainer)
+
+    def _remove_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        """Later: see `_remove_superseded`."""
+
+    def _remove_superseded(self, trainer: Trainer) -> None:
+        # by pattern, not from memory: an earlier process of this run may have been killed before it cleaned up
+        for path in Path(self.dirpath or ".").glob("best-*.ckpt"):
+            if str(path) != self.best_model_path and trainer.is_global_zero:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Schema, errors and automatic choices. Nothing here imports torch: a typo answers at once."""

@@ -1,0 +1,71 @@
+"""What every verb's ``__main__`` calls: signals, exit codes, and errors as one message each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from sweepmaker.config import argv, hydra_errors
+from sweepmaker.config.errors import EXIT_FAILED, UserError
+from sweepmaker.run import interrupt
+
+
+class RunFailed(Exception):
+    """One run of several failed and was reported when it did; Hydra goes on with the others.
+
+    Args:
+        sweep_folder: where the runs of this sweep are.
+        exit_code: of the run.
+    """
+
+    def __init__(self, sweep_folder: str, exit_code: int) -> None:
+        super().__init__(sweep_folder, exit_code)
+        self.sweep_folder = sweep_folder
+        self.exit_code = exit_code
+
+
+def start(main: Callable[[], Any]) -> NoReturn:
+    """Run a Hydra app to its end and leave the process with the contract's exit code."""
+    interrupt.install()
+    # Hydra prints errors its own way and ends with 1; with this it hands them to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    code = 0
+    try:
+        sys.argv = argv.prepare(sys.argv)
+        main()
+    except UserError as error:
+        report(error)
+        code = error.exit_code
+    except interrupt.Interrupted as stop:
+        interrupt.finish()
+        code = stop.exit_code
+    except RunFailed as failed:
+        code = _sweep_summary(failed)
+    except Exception as error:
+        known = hydra_errors.explain(error, sys.argv)
+        if known is None:
+            traceback.print_exc()
+            code = EXIT_FAILED
+        else:
+            report(known)
+            code = known.exit_code
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def report(error: UserError) -> None:
+    """Say on stderr what a user can mend."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+def _sweep_summary(failed: RunFailed) -> int:
+    from sweepmaker.run.sweep import failed_runs
+
+    lost, total = failed_runs(failed.sweep_folder)
+    print(f"error: {len(lost)} of {total} runs failed:", file=sys.stderr)
+    for folder, overrides, message in lost:
+        print(f"  {folder}  {overrides}  {message}", file=sys.stderr)
+    return EXIT_FAILED

@@ -1,0 +1,64 @@
+"""The command line before Hydra reads it: ``resume=<run folder>`` brings that run's own overrides."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from sweepmaker.config.errors import ConfigError
+
+_RESUME = "resume="
+
+
+def prepare(arguments: list[str]) -> list[str]:
+    """The arguments that Hydra shall see.
+
+    With ``resume=FOLDER`` these are the overrides with which that run was started, then what else
+    stands on the command line, and FOLDER as the run's folder again.
+
+    Raises:
+        ConfigError: FOLDER is not the folder of a run.
+    """
+    given = [argument for argument in arguments[1:] if argument.startswith(_RESUME)]
+    folder = _unquote(given[-1].removeprefix(_RESUME)) if given else ""
+    if folder in ("", "null"):
+        return arguments
+    rest = [argument for argument in arguments[1:] if not argument.startswith(_RESUME)]
+    if "-m" in rest or "--multirun" in rest:
+        raise ConfigError(
+            "continues one run; it does not go with -m",
+            key="resume",
+            fix=f"python train.py resume={quote(folder)}",
+        )
+    path = Path(folder).absolute()
+    saved = path / ".hydra" / "overrides.yaml"
+    if not saved.is_file():
+        raise ConfigError(
+            f"{folder} is not the folder of a run (it has no .hydra/overrides.yaml)",
+            key="resume",
+            allowed="a folder such as outputs/<date>/<time> or multirun/<date>/<time>/<number>",
+        )
+    overrides = [str(line) for line in yaml.safe_load(saved.read_text()) or []]
+    overrides = [line for line in overrides if not line.startswith(_RESUME)]
+    if rest:
+        print(f"resume: {path} with other settings than it began with: {' '.join(rest)}", file=sys.stderr)
+    return [
+        arguments[0], *overrides, *rest, f"resume={quote(str(path))}", f"hydra.run.dir={quote(str(path))}"
+    ]  # fmt: skip
+
+
+def quote(value: str) -> str:
+    """``value`` as text in Hydra's grammar: quoted where a character of it means something there."""
+    plain = all(character.isalnum() or character in "/-_.+%@?|~" for character in value)
+    if plain and value:
+        return value
+    escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
+    return "'" + escaped.replace("'", "\\'") + "'"
+
+
+def _unquote(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1].replace("\\" + value[0], value[0])
+    return value

@@ -1,0 +1,160 @@
+"""Hydra's and OmegaConf's errors as one message: what is wrong, what is allowed, what to type instead."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from sweepmaker.config.errors import ConfigError
+
+_CONF = Path(__file__).resolve().parents[3] / "conf"
+
+
+def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
+    """The `ConfigError` to show for ``error``, or None where it is not about the configuration."""
+    if not isinstance(error, HydraException | OmegaConfBaseException | MissingConfigException):
+        return None
+    if isinstance(error, InstantiationException):
+        return None  # raised while a part was built, not while the config was read
+    text = str(error) + (f"\n{error.__cause__}" if error.__cause__ else "")
+    for explanation in (_sweep, _experiment, _missing_option, _unknown_key, _ambiguous, _grammar, _wrong_type):
+        found = explanation(text, arguments)
+        if found is not None:
+            return found
+    return ConfigError(text.strip())
+
+
+def _sweep(text: str, arguments: list[str]) -> ConfigError | None:
+    unsupported = re.search(r"does not support sweep type ?: ?(\w+)", text)
+    needs_multirun = re.search(r"Sweep parameters '(.+)' requires --multirun", text, re.DOTALL)
+    script = Path(arguments[0]).name
+    rest = [argument for argument in arguments[1:] if argument not in ("-m", "--multirun")]
+    if unsupported or (needs_multirun and "interval(" in needs_multirun.group(1)):
+        swept = next((argument for argument in rest if "interval(" in argument), "an interval")
+        line = shlex.join(["python", "launch.py", "-m", *rest, "where=embedded"])
+        return ConfigError(
+            f"{swept}: {script} -m runs every value, and an interval has no list of them",
+            allowed="values (lr=1e-3,3e-3), choice(...), range(start,stop,step)",
+            fix=f"search the interval on this machine with: {line}",
+        )
+    if needs_multirun:
+        line = shlex.join(["python", script, "-m", *rest])
+        return ConfigError(f"{needs_multirun.group(1)}: several values are several runs", fix=f"{line}")
+    return None
+
+
+def _experiment(text: str, arguments: list[str]) -> ConfigError | None:
+    given = [argument for argument in arguments[1:] if re.match(r"experiment=", argument)]
+    if not given or "experiment" not in text:
+        return None
+    corrected = ["+" + argument if argument in given else argument for argument in arguments[1:]]
+    line = shlex.join(["python", Path(arguments[0]).name, *corrected])
+    return ConfigError(
+        "is added to the config, so it takes a plus", key="experiment", allowed=_options("experiment"), fix=line
+    )
+
+
+def _missing_option(text: str, arguments: list[str]) -> ConfigError | None:
+    found = re.search(r"Could not find '([^']+)'", text)
+    if found is None:
+        return None
+    group, _, option = found.group(1).rpartition("/")
+    allowed = _names(group)
+    return ConfigError(
+        f"there is no {option!r}" + _hint(option, allowed), key=group or "config", allowed=", ".join(allowed)
+    )
+
+
+def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
+    found = re.search(r"Could not override '([^']+)'", text) or re.search(
+        r"Could not append to config. An item is already at '([^']+)'", text
+    )
+    if found is None:
+        return None
+    key = found.group(1)
+    if "already at" in text:
+        return ConfigError("is there already, so it takes no plus", key=key, fix=f"{key}=...")
+    if "could not be converted" in text:
+        return _wrong_type(text, arguments)
+    parent, _, leaf = key.rpartition(".")
+    allowed = _keys_below(parent)
+    return ConfigError(
+        "there is no such key" + _hint(leaf, allowed, prefix=f"{parent}." if parent else ""),
+        key=key,
+        allowed=", ".join(allowed),
+        fix=f"correct it, or put a key of your own under custom: +custom.{leaf}=...",
+    )
+
+
+def _ambiguous(text: str, arguments: list[str]) -> ConfigError | None:
+    found = re.search(r"Ambiguous value for argument '(.+?)'\n", text, re.DOTALL)
+    if found is None:
+        return None
+    key, _, value = found.group(1).partition("=")
+    several = shlex.join(["python", Path(arguments[0]).name, "-m", *arguments[1:]])
+    return ConfigError(
+        f"{value!r} has a comma in it: one value or several?",
+        key=key,
+        fix=f"one value: {_quoted(key, value)}    several runs: {several}",
+    )
+
+
+def _grammar(text: str, arguments: list[str]) -> ConfigError | None:
+    if "parsing override" not in text and "LexerNoViableAlt" not in text and "mismatched input" not in text:
+        return None
+    found = re.search(r"parsing override '(.*?)'\n", text, re.DOTALL)
+    override = found.group(1) if found else " ".join(arguments[1:])
+    key, equals, value = override.partition("=")
+    if not equals:
+        return ConfigError(f"{override!r} is not key=value", fix="python train.py key=value ...")
+    return ConfigError(
+        f"{value!r} has a character that means something to Hydra", key=key, fix=_quoted(key, value)
+    )
+
+
+def _wrong_type(text: str, arguments: list[str]) -> ConfigError | None:
+    found = re.search(r"full_key: (\S+)", text)
+    first = text.strip().splitlines()[0]
+    return ConfigError(first, key=found.group(1)) if found else None
+
+
+def _quoted(key: str, value: str) -> str:
+    """``key=value`` as a shell word whose value Hydra takes as it is."""
+    return "'" + key + '="' + value.replace('"', '\\"') + '"' + "'"
+
+
+def _hint(name: str, allowed: list[str], prefix: str = "") -> str:
+    close = get_close_matches(name, allowed, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(prefix + entry for entry in close)}?" if close else ""
+
+
+def _names(group: str) -> list[str]:
+    return sorted(path.stem for path in (_CONF / group).glob("*.yaml"))
+
+
+def _options(group: str) -> str:
+    return ", ".join(_names(group))
+
+
+def _keys_below(parent: str) -> list[str]:
+    """Keys that may stand below ``parent`` in the shipped configs, read without composing."""
+    head, *path = parent.split(".") if parent else [""]
+    files = sorted((_CONF / head).glob("*.yaml")) if head else [_CONF / "train.yaml"]
+    groups = [entry.name for entry in _CONF.iterdir() if entry.is_dir() and entry.name not in ("hydra", "local")]
+    keys: set[str] = set() if head else set(groups)
+    main = yaml.safe_load((_CONF / "train.yaml").read_text())
+    nodes = [yaml.safe_load(file.read_text()) or {} for file in files]
+    if head and isinstance(main.get(head), dict):
+        nodes.append(main[head])
+    for node in nodes:
+        for name in path:
+            node = node.get(name) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            keys.update(str(key) for key in node)
+    return sorted(keys - {"defaults", "hydra", "_target_", "_convert_", "_partial_"})

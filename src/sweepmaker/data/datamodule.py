@@ -1,0 +1,298 @@
+"""ImageDataModule: the one LightningDataModule over every source."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import Sampler
+
+from sweepmaker.config.choices import Choices
+from sweepmaker.config.errors import ConfigError
+from sweepmaker.data import options
+from sweepmaker.data.dataset import ImageDataset
+from sweepmaker.data.decode import MAX_PIXELS
+from sweepmaker.data.loader import ImageLoader, collate, start_worker
+from sweepmaker.data.opening import open_source
+from sweepmaker.data.parts import divide, missing_classes
+from sweepmaker.data.sampler import EpochSampler
+from sweepmaker.data.source import Source
+from sweepmaker.data.splits import IntArray
+from sweepmaker.data.statistics import IMAGENET, ChannelStats, channel_statistics
+from sweepmaker.data.storage import Store
+from sweepmaker.data.transforms import EvaluationTransform, TrainingTransform, normalise
+from sweepmaker.data.workers import auto_workers, available_cores
+
+
+class ImageDataModule(LightningDataModule):
+    """Images of one source, in batches ``(uint8 [B, 3, S, S], int64 [B])``.
+
+    On the device the images become normalised float32 (``on_after_batch_transfer``). Order and
+    augmentation are functions of (seed, epoch, index), so they depend neither on the number of
+    workers nor on where a run was interrupted.
+
+    Args:
+        source: digits | fashion_mnist | folder.
+        root: the data's folder; needed for ``folder``, optional for ``fashion_mnist``.
+        image_size: edge of the images that the model sees, px.
+        batch_size: images per batch and process.
+        seed: of order and augmentation.
+        splits: fractions of ``valid`` and ``test``, where the source lacks them.
+        split_seed: of those splits and of ``limit``; None takes ``seed``.
+        stats: ``data`` (exact mean and std of the training split), ``imagenet``, or
+            ``{mean: [...], std: [...]}`` of pixels in [0, 1].
+        on_bad_image: ``stop`` with an error naming the file, or ``skip`` and list it.
+        resize: short side before the centre crop of evaluation, px; None takes ``image_size``.
+        augment: ``crop_scale`` (low and high share of the area, or null), ``hflip`` (probability),
+            ``trivial_augment`` (true or false).
+        num_workers: processes that load images, or ``auto``.
+        max_pixels: an image with more is bad (a decompression bomb).
+        limit: subset sizes per split, images, stratified; null takes all.
+
+    Raises:
+        ConfigError: an impossible value (here), or nothing usable under ``root`` (in ``setup``).
+        DataError: in ``setup``, a bad image with ``on_bad_image="stop"``.
+    """
+
+    class_names: list[str]
+    counts: dict[str, int]
+    fingerprint: str
+    skipped: list[str]
+    stats_: ChannelStats
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        root: str | None = None,
+        splits: Mapping[str, float] | None = None,
+        split_seed: int | None = None,
+        stats: str | Mapping[str, Sequence[float]] = "data",
+        on_bad_image: str = "stop",
+        resize: int | None = None,
+        augment: Mapping[str, Any] | None = None,
+        num_workers: int | str = "auto",
+        max_pixels: int = MAX_PIXELS,
+        limit: Mapping[str, int | None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.source_name = options.choice(source, "data.source", options.SOURCES)
+        self.root = options.root(root, needed=self.source_name == "folder")
+        self.image_size = options.image_size(image_size)
+        self.batch_size = options.integer(batch_size, "batch_size", lowest=1)
+        self.seed = options.integer(seed, "seed", lowest=0)
+        self.splits = options.splits({} if splits is None else splits)
+        self.split_seed = (
+            self.seed
+            if split_seed is None
+            else options.integer(split_seed, "data.split_seed", lowest=0)
+        )
+        self.stats = options.stats(stats)
+        self.on_bad_image = options.choice(
+            on_bad_image, "data.on_bad_image", options.ON_BAD_IMAGE
+        )
+        self.resize = options.resize(resize, self.image_size)
+        self.augment = options.augment({} if augment is None else augment)
+        self.num_workers = options.num_workers(num_workers)
+        self.max_pixels = options.integer(max_pixels, "data.max_pixels", lowest=1)
+        self.limit = options.limit(limit)
+        self.choices: Choices | None = None
+        self.position: tuple[int, int] | None = None
+        """(epoch, batches already done) at which the next training epoch begins; None: at 0."""
+        self._source: Source | None = None
+        self._bad: dict[int, str] = {}
+        self._parts: dict[str, IntArray] = {}
+        self._missing: dict[str, list[str]] = {}
+        self._workers: int | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    # --- Lightning's hooks ---
+
+    def prepare_data(self) -> None:
+        """Look at every image once, on one process of a node; the others find the result kept."""
+        self._open()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Scan, check, divide and measure; does nothing the second time.
+
+        Raises:
+            ConfigError, DataError: see the class.
+        """
+        if self._parts:
+            return
+        source = self._open()
+        self.class_names = list(source.class_names)
+        self.fingerprint = source.fingerprint
+        self.skipped = [source.item_name(item) for item in self._bad]
+        parts = divide(source, self._bad, self.splits, self.limit, seed=self.split_seed)
+        self.counts = {split: len(items) for split, items in parts.items()}
+        self._missing = missing_classes(source, parts)
+        for split, names in self._missing.items():
+            self._say(f"data: {split} has no images of {len(names)} class(es): {', '.join(names)}")
+        self.stats_ = self._measure(source, parts["train"])
+        self._parts = parts
+
+    def train_dataloader(self) -> ImageLoader:
+        """Shuffled and augmented; starts at ``position`` where that is set."""
+        dataset = self.dataset("train")
+        ranks, rank = self._ranks()
+        sampler = EpochSampler(dataset, seed=self.seed, num_replicas=ranks, rank=rank)
+        if self.position is not None:
+            epoch, batches = self.position
+            sampler.start_at(epoch, batches * self.batch_size)
+        return self._loader(dataset, sampler, drop_last=len(sampler) >= self.batch_size)
+
+    def val_dataloader(self) -> ImageLoader:
+        return self._loader(self.dataset("valid"))
+
+    def test_dataloader(self) -> ImageLoader:
+        """Raises ConfigError where there is no test split."""
+        if not self.counts["test"]:
+            raise ConfigError(
+                "there are no test images",
+                key="data.splits.test",
+                fix="data.splits.test=0.1, or test=false",
+            )
+        return self._loader(self.dataset("test"))
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Images uint8 -> normalised float32, on the device where they are."""
+        images, labels = batch
+        if images.dtype != torch.uint8:
+            return batch
+        return normalise(images, self.stats_.mean, self.stats_.std), labels
+
+    # --- for the rest of the house ---
+
+    def dataset(self, split: str, *, augmented: bool | None = None) -> ImageDataset:
+        """One split; ``augmented`` defaults to whether it is the training split."""
+        if not self._parts:
+            raise RuntimeError("setup() comes first")
+        assert self._source is not None
+        evaluation = EvaluationTransform(self.resize, self.image_size)
+        training = TrainingTransform(
+            self.image_size,
+            self.augment.crop_scale,
+            self.augment.hflip,
+            self.augment.trivial_augment,
+            evaluation,
+        )
+        use_training = split == "train" if augmented is None else augmented
+        transform = training if use_training else evaluation
+        return ImageDataset(self._source, self._parts[split], transform, seed=self.seed)
+
+    def describe(self) -> dict[str, Any]:
+        """What run.json's ``data`` holds; fits into JSON."""
+        assert self._source is not None
+        return {
+            "source": self.source_name,
+            "root": None if self.root is None else str(self.root),
+            "fingerprint": self.fingerprint,
+            "counts": dict(self.counts),
+            "classes": list(self.class_names),
+            "missing_classes": {split: list(names) for split, names in self._missing.items()},
+            "stats": {
+                "from": self.stats if isinstance(self.stats, str) else "config",
+                "mean": list(self.stats_.mean),
+                "std": list(self.stats_.std),
+            },
+            "skipped": [
+                {"file": self._source.item_name(item), "reason": reason}
+                for item, reason in self._bad.items()
+            ],
+        }
+
+    def transform_spec(self) -> dict[str, Any]:
+        """What model.json's ``transform`` holds, for ``transforms.evaluation_transform``."""
+        return {
+            "image_size": self.image_size,
+            "resize": self.resize,
+            "interpolation": "bicubic",
+            "antialias": True,
+            "mean": list(self.stats_.mean),
+            "std": list(self.stats_.std),
+        }
+
+    # --- inside ---
+
+    def _open(self) -> Source:
+        """The source, every item of it looked at."""
+        if self._source is None:
+            self._source, self._bad = open_source(
+                self.source_name,
+                self.root,
+                max_pixels=self.max_pixels,
+                on_bad_image=self.on_bad_image,
+                say=self._say,
+            )
+        return self._source
+
+    def _measure(self, source: Source, train: IntArray) -> ChannelStats:
+        if isinstance(self.stats, ChannelStats):
+            stats, reason = self.stats, "as configured"
+        elif self.stats == "imagenet":
+            stats, reason = IMAGENET, "ImageNet's, as configured"
+        else:
+            stats = channel_statistics(source, train, Store(source.store(), self._say))
+            reason = f"exact mean and std of the {len(train)} training images"
+        value = {
+            "mean": [round(number, 4) for number in stats.mean],
+            "std": [round(number, 4) for number in stats.std],
+        }
+        self._choose("data.stats", value, reason)
+        return stats
+
+    def _loader(
+        self, dataset: ImageDataset, sampler: Sampler[Any] | None = None, *, drop_last: bool = False
+    ) -> ImageLoader:
+        workers = self._count_workers()
+        return ImageLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            shuffle=False if sampler is None else None,
+            drop_last=drop_last,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self._device_type() == "cuda",
+            collate_fn=collate,
+            worker_init_fn=start_worker,
+        )
+
+    def _count_workers(self) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        if self._workers is None:
+            local = 1 if self.trainer is None else self.trainer.num_devices
+            gpu = self._device_type() != "cpu"
+            self._workers, reason = auto_workers(gpu, available_cores(), local)
+            self._choose("data.num_workers", self._workers, reason)
+        return self._workers
+
+    def _device_type(self) -> str:
+        if self.trainer is not None:
+            return self.trainer.strategy.root_device.type
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def _ranks(self) -> tuple[int, int]:
+        """(number of processes that train together, this one's number)."""
+        if self.trainer is None:
+            return 1, 0
+        return self.trainer.world_size, self.trainer.global_rank
+
+    def _choose(self, name: str, value: Any, reason: str) -> None:
+        if self.choices is not None:
+            self.choices.add(name, value, reason)
+
+    def _say(self, line: str) -> None:
+        if self._ranks()[1] == 0:
+            print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,57 @@
+"""One split of a source as a PyTorch dataset: load, transform, label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sweepmaker.config.errors import DataError
+from sweepmaker.data.source import Source
+from sweepmaker.data.splits import IntArray
+from sweepmaker.data.streams import stream
+
+Item = tuple[Tensor, int]
+Key = int | tuple[int, int]
+
+
+class ImageDataset(Dataset[Item]):
+    """Items are ``(image uint8 [3, S, S], label)``; the key is ``index`` or ``(epoch, index)``.
+
+    The transform gets a random stream that is a function of ``(seed, epoch, index)`` only. A plain
+    index (evaluation, or Lightning's ``overfit_batches``) stands for epoch 0.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        items: IntArray,
+        transform: Callable[[Tensor, Random], Tensor],
+        *,
+        seed: int,
+    ) -> None:
+        self.source = source
+        self.items = items
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: Key) -> Item:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        item = int(self.items[index])
+        image = self.transform(self.source.load(item), stream(self.seed, epoch, index))
+        return image, int(self.source.labels[item])
+
+    def __getitems__(self, keys: list[Key]) -> list[Item] | DataError:
+        """One batch. An error is returned, not raised: it crosses the worker's border whole.
+
+        A file was fine at the start and is not any more; see ``loader.ImageLoader``.
+        """
+        try:
+            return [self[key] for key in keys]
+        except DataError as error:
+            return error

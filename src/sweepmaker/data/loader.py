@@ -1,0 +1,73 @@
+"""The DataLoader: quiet workers, one clear error instead of a worker's traceback."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import (
+    _BaseDataLoaderIter,
+    _MultiProcessingDataLoaderIter,
+    default_collate,
+)
+
+from sweepmaker.config.errors import DataError
+from sweepmaker.data.dataset import Item
+
+Batch = tuple[Tensor, Tensor]
+
+_with_workers: weakref.WeakSet[_MultiProcessingDataLoaderIter] = weakref.WeakSet()
+
+
+class ImageLoader(DataLoader[Item]):
+    """A DataLoader of ``(images uint8 [B, 3, H, W], labels int64 [B])``.
+
+    Raises:
+        DataError: while iterating, when a file went bad after the run began.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches: _BaseDataLoaderIter = super().__iter__()
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            _with_workers.add(batches)
+        return map(_batch_or_error, batches)
+
+
+def collate(items: list[Item] | DataError) -> Batch | DataError:
+    """Stack one batch, in a worker straight into shared memory; let an error through."""
+    if isinstance(items, DataError):
+        return items
+    images: Tensor = default_collate([image for image, _ in items])
+    return images, torch.tensor([label for _, label in items], dtype=torch.int64)
+
+
+def start_worker(_: int) -> None:
+    """Runs in each worker: the main process alone decides what SIGINT and SIGTERM mean.
+
+    Both reach the whole process group; a worker that died of one would end the main process with
+    an error before it can save what there is to save.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _batch_or_error(batch: Any) -> Batch:
+    if isinstance(batch, DataError):
+        raise batch
+    images, labels = batch
+    return images, labels
+
+
+@atexit.register
+def _end_workers() -> None:
+    # At exit multiprocessing sends SIGTERM to what is left and waits for it; our workers ignore
+    # that signal, so they are asked to end before.
+    for batches in list(_with_workers):
+        batches._shutdown_workers()

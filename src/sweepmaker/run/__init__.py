@@ -1,0 +1,1 @@
+"""The run folder: its writer and reader, interruption, and exact resume."""

@@ -1,0 +1,84 @@
+"""The model artifact (contract 4): weights, how to build the net, how to prepare an image, the code."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save_file
+
+from sweepmaker.run import atomic, environment
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def export(
+    folder: Path, model: LightningModule, data: LightningDataModule, cfg: DictConfig, best: Path | None
+) -> None:
+    """Write ``model.safetensors``, ``model.json`` and ``code/`` to ``folder``, whole or not at all.
+
+    Args:
+        folder: the run's ``model`` folder; an earlier one is replaced.
+        model: the trained module; left as it is.
+        data: knows classes and transform.
+        cfg: the run's config.
+        best: the checkpoint with the best weights; None for those that ``model`` has now.
+
+    Raises:
+        OSError: the disk is full; what was there before is still there.
+    """
+    weights = _network_weights(model, best)
+    spec = getattr(data, "transform_spec", None)
+    description: dict[str, Any] = {
+        "schema": 1,
+        "architecture": _architecture(model, cfg),
+        "classes": list(getattr(data, "class_names", None) or []),
+        "transform": spec() if callable(spec) else None,
+        "versions": environment.versions(),
+    }
+    temporary = Path(tempfile.mkdtemp(prefix=".model.", dir=folder.parent))
+    try:
+        save_file(weights, temporary / "model.safetensors")
+        atomic.write_json(temporary / "model.json", description)
+        _copy_code(temporary / "code", model)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _network_weights(model: LightningModule, best: Path | None) -> dict[str, torch.Tensor]:
+    if best is None:
+        weights = model.state_dict()
+    else:
+        weights = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "network." if hasattr(model, "network") else ""
+    return {
+        name.removeprefix(prefix): value.detach().cpu().contiguous().clone()
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+def _architecture(model: LightningModule, cfg: DictConfig) -> dict[str, Any]:
+    describe = getattr(model, "architecture", None)
+    if callable(describe):
+        return dict(describe())
+    node = OmegaConf.to_container(cfg.model, resolve=True)
+    return {"target": f"{type(model).__module__}.{type(model).__qualname__}", "config": node}
+
+
+def _copy_code(folder: Path, model: LightningModule) -> None:
+    """This package, and the file of a user's own module: what is needed to run the weights elsewhere."""
+    shutil.copytree(_PACKAGE, folder / "sweepmaker", ignore=shutil.ignore_patterns("__pycache__"))
+    source = inspect.getsourcefile(type(model))
+    if source is not None and _PACKAGE not in Path(source).resolve().parents:
+        shutil.copy(source, folder)

@@ -1,0 +1,105 @@
+"""The sums of an unfinished epoch: torchmetrics states, and what Lightning's ``self.log`` adds up.
+
+Lightning's checkpoints hold neither, so an epoch resumed in the middle would report the metrics of
+its second half. Works for any LightningModule; ``self.log``'s sums live in a private collection of
+Lightning's, which is why pyproject.toml bounds its version and a test keeps this true.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.connectors.logger_connector.result import (
+    _Metadata,
+    _ResultCollection,
+    _ResultMetric,
+    _Sync,
+)
+from torchmetrics import Metric, MetricCollection
+
+_META_FIELDS = (
+    "fx", "name", "prog_bar", "logger", "on_step", "on_epoch", "enable_graph",
+    "add_dataloader_idx", "dataloader_idx", "metric_attribute",
+)  # fmt: skip
+
+
+def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    """A copy of the running sums, made of tensors, numbers and strings."""
+    return {"metrics": _capture_metrics(module), "logged": _capture_logged(_results(trainer))}
+
+
+def restore(trainer: Trainer, module: LightningModule, sums: dict[str, Any]) -> None:
+    """Put the sums back, so that the epoch goes on as if it had never been interrupted."""
+    metrics = {name: part for name, part in module.named_modules() if isinstance(part, Metric)}
+    for name, saved in sums["metrics"].items():
+        if name in metrics:
+            _restore_metric(metrics[name], saved)
+    results = _results(trainer)
+    for key, entry in sums["logged"].items():
+        results[key] = _restore_logged(trainer, module, entry)
+
+
+def _results(trainer: Trainer) -> _ResultCollection:
+    return trainer.fit_loop.epoch_loop._results
+
+
+def _capture_metrics(module: LightningModule) -> dict[str, Any]:
+    for part in module.modules():
+        if isinstance(part, MetricCollection):
+            # metrics that share a state only have it up to date after this public accessor
+            list(part.items(keep_base=True, copy_state=False))
+    return {
+        name: {"state": _copy(part.metric_state), "updates": part._update_count}
+        for name, part in module.named_modules()
+        if isinstance(part, Metric) and part._update_count
+    }
+
+
+def _restore_metric(metric: Metric, saved: dict[str, Any]) -> None:
+    for name, value in saved["state"].items():
+        moved = [entry.to(metric.device) for entry in value] if isinstance(value, list) else value.to(metric.device)
+        setattr(metric, name, moved)
+    metric._update_count = saved["updates"]
+    metric._computed = None
+
+
+def _copy(state: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: [entry.detach().cpu().clone() for entry in value]
+        if isinstance(value, list)
+        else value.detach().cpu().clone()
+        for name, value in state.items()
+    }
+
+
+def _capture_logged(results: _ResultCollection) -> dict[str, Any]:
+    return {
+        key: {
+            "meta": {field: getattr(entry.meta, field) for field in _META_FIELDS},
+            "reduce": entry.meta.reduce_fx.__name__ if entry.is_tensor else "mean",
+            "sync": entry.meta.sync.should,
+            "rank_zero_only": entry.meta.sync.rank_zero_only,
+            "is_tensor": entry.is_tensor,
+            "state": _copy(entry.metric_state) if entry.is_tensor else {},
+            "updates": entry._update_count,
+        }
+        for key, entry in results.items()
+        if not entry.has_reset
+    }
+
+
+def _restore_logged(trainer: Trainer, module: LightningModule, entry: dict[str, Any]) -> _ResultMetric:
+    meta = _Metadata(**entry["meta"], reduce_fx=getattr(torch, entry["reduce"]))
+    meta.sync = _Sync(
+        _should=entry["sync"], fn=trainer.strategy.reduce, _group=None, rank_zero_only=entry["rank_zero_only"]
+    )
+    result = _ResultMetric(meta, entry["is_tensor"]).to(module.device)
+    result.has_reset = False
+    if entry["is_tensor"]:
+        _restore_metric(result, entry)
+    else:
+        result.value = module.get_submodule(entry["meta"]["metric_attribute"])
+        result._update_count = entry["updates"]
+    return result

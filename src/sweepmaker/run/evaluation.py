@@ -1,0 +1,98 @@
+"""Measuring weights: the best of this run, or those of a checkpoint that the user names."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig
+
+from sweepmaker.config.errors import ConfigError
+from sweepmaker.metrics.confusion import write_confusion
+from sweepmaker.run.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+def best_checkpoint(trainer: Trainer) -> Path | None:
+    """The file with the best weights of this run, if one was kept."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
+            return Path(callback.best_model_path)
+    return None
+
+
+def test(
+    trainer: Trainer, model: LightningModule, data: LightningDataModule, cfg: DictConfig, folder: RunFolder
+) -> None:
+    """Measure the best weights on the test split; metric lines, ``metrics.csv`` and the confusion matrix.
+
+    Raises:
+        ConfigError: ``train=false`` without a checkpoint, or one that does not fit the data.
+    """
+    if not cfg.train:
+        if not cfg.ckpt_path:
+            raise ConfigError(
+                "is needed with train=false", key="ckpt_path", fix="ckpt_path=<a checkpoint or a run folder>"
+            )
+        load_weights(model, cfg.ckpt_path)
+    elif (best := best_checkpoint(trainer)) is not None:
+        load_weights(model, str(best))
+    counts = getattr(data, "counts", {"test": 1})
+    if not counts.get("test"):
+        log.warning("there is no test split: nothing is tested")
+        return
+    trainer.test(model, datamodule=data, verbose=False)
+    confusion = getattr(model, "confusion", {}).get("test")
+    if confusion is not None and trainer.is_global_zero:
+        write_confusion(folder.path, "test", confusion, getattr(data, "class_names", None))
+
+
+def load_weights(model: LightningModule, path: str) -> None:
+    """Load the weights of a checkpoint, or of a run folder's best, into ``model``.
+
+    Raises:
+        ConfigError: no such file, not a checkpoint, or weights of another shape.
+    """
+    file = _checkpoint_file(Path(path))
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a broken file makes a parser raise
+        raise ConfigError(
+            f"{file} is not a checkpoint that can be read ({type(error).__name__})", key="ckpt_path"
+        ) from error
+    weights: dict[str, Any] = checkpoint.get("state_dict", checkpoint)
+    own = model.state_dict()
+    for name, value in weights.items():
+        if name in own and own[name].shape != value.shape:
+            raise ConfigError(
+                f"{file} has {tuple(value.shape)} for {name}, this model {tuple(own[name].shape)}: "
+                f"the checkpoint knows {value.shape[0]} classes, the data {own[name].shape[0]}",
+                key="ckpt_path",
+                fix=f"the data it was trained on, or model.weights={file} to keep the backbone only",
+            )
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing or unexpected:
+        raise ConfigError(
+            f"{file} is of another model: {len(missing)} weights are missing, {len(unexpected)} unknown "
+            f"({', '.join([*missing, *unexpected][:3])}, ...)",
+            key="ckpt_path",
+            fix="the model options with which it was trained",
+        )
+
+
+def _checkpoint_file(path: Path) -> Path:
+    if path.is_dir():
+        found = sorted((path / "checkpoints").glob("best-*.ckpt"))
+        if not found:
+            raise ConfigError(f"{path} holds no checkpoints/best-*.ckpt", key="ckpt_path")
+        return found[-1]
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no {path}", key="ckpt_path", allowed="a checkpoint file or a run folder"
+        )
+    return path

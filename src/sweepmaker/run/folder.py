@@ -1,0 +1,50 @@
+"""The run folder (contract 3): its paths, and who may write to it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from sweepmaker.config.errors import ConfigError
+
+
+class RunFolder:
+    """Paths of one run; at most one process writes to them at a time.
+
+    Args:
+        path: Hydra's output folder of the run.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self.record = self.path / "run.json"
+        self.metrics = self.path / "metrics.csv"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
+        self._lock: int | None = None
+
+    def claim(self) -> None:
+        """Make the folder this process's own until it ends.
+
+        Raises:
+            ConfigError: another process is writing to it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        # a lock on the folder itself: no extra file, and gone with the process however it ends
+        self._lock = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise ConfigError(
+                f"another run is writing to {self.path}",
+                key="hydra.run.dir",
+                fix="wait for it or stop it, or give this run a folder of its own",
+            ) from None
+
+    def release(self) -> None:
+        """Give the folder back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

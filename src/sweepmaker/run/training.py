@@ -1,0 +1,171 @@
+"""One training run: build, fit, test, export. The config is checked and torch may be loaded."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sweepmaker.callbacks import MetricLines, Objective
+from sweepmaker.callbacks.progress import progress_callback
+from sweepmaker.config.choices import Choices
+from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
+from sweepmaker.run.clock import DataWait, FitClock
+from sweepmaker.run.csv_logger import MetricsCSV
+from sweepmaker.run.folder import RunFolder
+from sweepmaker.run.record import RunRecord
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """The parts of one run, built from its config."""
+
+    def __init__(self, cfg: DictConfig, folder: RunFolder, choices: Choices) -> None:
+        self.cfg = cfg
+        self.folder = folder
+        self.choices = choices
+        torch.set_num_threads(choices.as_dict()["threads"]["value"])
+        arguments, channels_last = auto.trainer_arguments(cfg, choices)
+        seed_everything(cfg.seed, workers=True, verbose=False)
+        self.data = self._build_data()
+        self.model = self._build_model(channels_last)
+        self.csv = MetricsCSV(folder.metrics)
+        self.objective = Objective(cfg.objective.name, cfg.objective.mode)
+        self.wait = None if arguments.get("profiler") else DataWait()
+        self.clock = FitClock(self.wait)
+        self.trainer = self._build_trainer(arguments)
+
+    def _build_data(self) -> LightningDataModule:
+        data: LightningDataModule = build.instantiate(self.cfg.data, "data")
+        data.choices = self.choices
+        data.prepare_data()
+        data.setup("fit")
+        return data
+
+    def _build_model(self, channels_last: bool) -> LightningModule:
+        classes = getattr(self.data, "num_classes", None)
+        extra = {} if classes is None else {"num_classes": classes}
+        model: LightningModule = build.instantiate(self.cfg.model, "model", **extra)
+        if channels_last:
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if hasattr(model, "channels_last"):
+                model.channels_last = True
+        return model
+
+    def _build_trainer(self, arguments: dict[str, Any]) -> Trainer:
+        own: list[Callback] = [self.objective, MetricLines(), self.clock]
+        if arguments.get("enable_progress_bar"):
+            own.append(progress_callback())
+            arguments["enable_progress_bar"] = isinstance(own[-1], ProgressBar)
+        callbacks = [*own, *build.instantiate_all(self.cfg.callbacks, "callbacks")]
+        loggers = [self.csv, *build.instantiate_all(self.cfg.logger, "logger")]
+        if hasattr(self.data, "position"):
+            arguments.setdefault("use_distributed_sampler", False)  # its sampler shares the work out itself
+        node = OmegaConf.create(arguments)
+        with open_dict(node):
+            trainer: Trainer = build.instantiate(
+                node, "trainer", callbacks=callbacks, logger=loggers, profiler=self.wait,
+                default_root_dir=str(self.folder.path),
+            )  # fmt: skip
+        return trainer
+
+
+def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices: Choices) -> float | None:
+    """Fit, test and export as ``cfg`` says, keeping ``record`` up to date.
+
+    Args:
+        cfg: a checked config (`sweepmaker.config.schema`).
+        folder: where everything is written.
+        record: run.json; None in a process that is not the run's main one.
+        choices: gets the automatic choices.
+
+    Returns:
+        the best value of the objective; None where nothing was trained.
+
+    Raises:
+        UserError: something that the user can mend.
+        Interrupted: a signal asked for an end; what was done is saved.
+    """
+    with _quiet_lightning():
+        run = Run(cfg, folder, choices)
+        _describe(run, record)
+        state = "completed"
+        if cfg.train:
+            state = _fit(run, record)
+            _finish_fit(run, record)
+        if cfg.test:
+            evaluation.test(run.trainer, run.model, run.data, cfg, folder)
+        if record is not None:
+            record.end(state)
+        return run.objective.best
+
+
+def _describe(run: Run, record: RunRecord | None) -> None:
+    if record is None:
+        return
+    describe = getattr(run.data, "describe", None)
+    record.update(
+        weights=getattr(run.model, "weights_", None),
+        choices=run.choices.as_dict(),
+        data=describe() if callable(describe) else {"source": str(run.cfg.data.get("_target_"))},
+        hardware={**record.fields["hardware"], "gpus": auto.gpu_names()},
+    )
+
+
+def _fit(run: Run, record: RunRecord | None) -> str:
+    """Fit, from a checkpoint of this folder if there is one; the state that the run ends in."""
+    found = checkpoints.load_latest(run.folder.checkpoints)
+    start = None
+    if found is not None:
+        path, saved = found
+        place = saved[checkpoints.EXTRA]
+        log.info("continuing from %s: epoch %d, batch %d", path.name, place["epoch"], place["batch"])
+        start = str(path)
+        del saved
+    elif run.cfg.ckpt_path:
+        evaluation.load_weights(run.model, run.cfg.ckpt_path)
+    earlier = record.fields["timing"]["fit_seconds"] if record is not None else 0.0
+    try:
+        with interrupt.deferred():
+            run.trainer.fit(run.model, datamodule=run.data, ckpt_path=start, weights_only=True)
+    finally:
+        if record is not None:
+            record.timing(**run.clock.as_dict(earlier))
+    epochs = run.trainer.fit_loop.epoch_progress.current.processed
+    return "stopped" if epochs < (run.trainer.max_epochs or 0) else "completed"
+
+
+def _finish_fit(run: Run, record: RunRecord | None) -> None:
+    if record is None:
+        return
+    objective = {"name": run.objective.name, "mode": run.objective.mode, "value": run.objective.best,
+                 "epoch": run.objective.epoch}  # fmt: skip
+    record.update(objective=objective)
+    best = evaluation.best_checkpoint(run.trainer)
+    artifact.export(run.folder.model, run.model, run.data, run.cfg, best)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's advice on choices that this program makes and explains itself."""
+    # Lightning brings a handler of its own; with Hydra's every line would come twice
+    logging.getLogger("lightning.pytorch").handlers.clear()
+    names = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for text in (".*does not have many workers.*", ".*is smaller than the logging interval.*",
+                     ".*Checkpoint directory .* exists.*", ".*module.s. in eval mode.*"):  # fmt: skip
+            warnings.filterwarnings("ignore", message=text)
+        yield
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
