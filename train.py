@@ -1,4 +1,4 @@
-"""Train an image classifier: ``python train.py [+experiment=b2] [key=value ...]``; ``-m`` for several runs."""
+"""Train an image classifier: ``python train.py [+experiment=b2] [key=value ...]``; ``-m`` for several."""
 
 import sys
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 # The code of this checkout, also where another one is installed: a trial runs from its own bundle.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
+import hydra
+from omegaconf import DictConfig
 
-from sweepmaker.config import app  # noqa: E402
+from sweepmaker.config import app
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / part) for part in ("", "src")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from benchmarks.timing import ONE_THREAD, Ratio, Report, finish, interleave, paired_ratio
 from benchmarks.timing import parser as make_parser
 
@@ -28,7 +29,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms as v1
 from torchvision.datasets import ImageFolder
 
-from benchmarks.photos import write_photo_folder
+from benchmarks.photos import photo_tree
 from sweepmaker.data import ImageDataModule
 from sweepmaker.data.decode import read_image
 from sweepmaker.data.transforms import evaluation_transform, normalise
@@ -103,7 +104,7 @@ def main() -> None:
     report = Report("image pipeline, one core", "images/s of CPU time")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write_photo_folder(root, {"train": options.images, "valid": 8, "test": 8})
+        photo_tree(root, options.images)
         for size, target in TARGETS.items():
             epochs = {
                 "ours": ours(root, size),

@@ -1,45 +1,23 @@
-"""Generated JPEGs that cost what photographs cost: natural spectrum, about 500 x 375 px and 43 KB.
-
-The amplitude of natural images falls as 1/f (Field, 1987), which decides how well JPEG compresses
-them and so how long they take to decode.
-"""
+"""A folder of generated photo-like JPEGs, about 500 x 375 px and 45 KB as in dogImages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from tests.images import class_tree
 
-WIDTH, HEIGHT = 500, 375  # px, as most of dogImages and ImageNet
-QUALITY = 88
-STEEPNESS = 1.4  # of the amplitude spectrum; what a lens and a resize leave of a photograph
-CLASSES = 4
+CLASSES = ("ash", "birch", "cedar", "elm")
+HELD_OUT = 2  # images a class of each split that is not measured
 
 
-def photo(seed: int) -> Image.Image:
-    """An RGB image with a 1/f spectrum and correlated channels; its size varies by a few px."""
-    random = np.random.default_rng(seed)
-    width, height = WIDTH + int(random.integers(-20, 21)), HEIGHT + int(random.integers(-20, 21))
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    frequency[0, 0] = 1 / max(width, height)
+def photo_tree(root: Path, images: int) -> int:
+    """Write ``root/{train,valid,test}/CLASS/*.jpg`` and return how many are for training.
 
-    def layer() -> np.ndarray:
-        spectrum = np.fft.rfft2(random.standard_normal((height, width))) / frequency**STEEPNESS
-        values = np.fft.irfft2(spectrum, s=(height, width))
-        return (values - values.mean()) / values.std()
-
-    shared = layer()
-    channels = [128 + 45 * (shared + 0.25 * layer()) for _ in range(3)]
-    return Image.fromarray(np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8))
-
-
-def write_photo_folder(root: Path, splits: dict[str, int]) -> None:
-    """Write ``root/SPLIT/CLASS/NUMBER.jpg`` with that many images a split."""
-    seed = 0
-    for split, count in splits.items():
-        for number in range(count):
-            folder = root / split / f"class{number % CLASSES}"
-            folder.mkdir(parents=True, exist_ok=True)
-            image = photo(seed := seed + 1)
-            image.save(folder / f"{number:04}.jpg", quality=QUALITY, subsampling="4:2:0")
+    Args:
+        root: is made.
+        images: about as many in ``train`` (a multiple of the number of classes).
+    """
+    each = max(1, images // len(CLASSES))
+    class_tree(root, CLASSES, splits=("train",), images=each, size=(500, 375))
+    class_tree(root, CLASSES, splits=("valid", "test"), images=HELD_OUT, size=(500, 375))
+    return each * len(CLASSES)

@@ -23,9 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def interleave(
-    candidates: Mapping[str, Callable[[], float]], *, repeats: int
-) -> dict[str, list[float]]:
+def interleave(candidates: Mapping[str, Callable[[], float]], *, repeats: int) -> dict[str, list[float]]:
     """Call each candidate once a round, in turns that rotate, and keep what it returns.
 
     Args:

@@ -44,7 +44,7 @@ def run_pytest(folder: Path, content: str, *, ci: bool, arguments: list[str]) ->
     return result.returncode, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n", "2"]], ids=["one process", "xdist"])
+@pytest.mark.parametrize("arguments", [[], ["-n", "1"]], ids=["one process", "xdist"])
 def test_a_skip_fails_ci_with_its_reason(tmp_path: Path, arguments: list[str]) -> None:
     code, output = run_pytest(tmp_path, SKIPPING, ci=True, arguments=arguments)
     assert code == 1, output
@@ -53,7 +53,7 @@ def test_a_skip_fails_ci_with_its_reason(tmp_path: Path, arguments: list[str]) -
 
 
 def test_a_skipped_module_fails_ci(tmp_path: Path) -> None:
-    code, output = run_pytest(tmp_path, MODULE_SKIP, ci=True, arguments=["-n", "2"])
+    code, output = run_pytest(tmp_path, MODULE_SKIP, ci=True, arguments=["-n", "1"])
     assert code == 1, output
     assert "the whole module" in output
 

@@ -13,8 +13,12 @@ from sweepmaker.config.errors import ConfigError, DataError
 from sweepmaker.data.digits import digits
 from sweepmaker.data.fashion_mnist import fashion_mnist
 
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-FILES += ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+]
 
 
 def test_digits_are_scikit_learns() -> None:
@@ -97,5 +101,5 @@ def test_images_and_labels_must_be_as_many(tmp_path: Path) -> None:
     idx(tmp_path, compress=False)
     other = idx(tmp_path / "other", compress=False, train=29)
     (tmp_path / FILES[1]).write_bytes((other / FILES[1]).read_bytes())
-    with pytest.raises(DataError, match="30 images.*29 labels"):
+    with pytest.raises(DataError, match=r"30 images.*29 labels"):
         fashion_mnist(tmp_path)

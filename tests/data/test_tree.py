@@ -35,7 +35,7 @@ def test_one_tree(tmp_path: Path) -> None:
 
 def test_natural_order() -> None:
     names = ["10.b", "9.a", "009.c", "B", "a", "A", "x10", "x9"]
-    assert sorted(names, key=natural_key) == ["009.c", "9.a", "10.b", "A", "a", "B", "x9", "x10"]
+    assert sorted(names, key=natural_key) == ["9.a", "009.c", "10.b", "A", "a", "B", "x9", "x10"]
 
 
 def test_odd_names_deep_folders_hidden_and_other_files(tmp_path: Path) -> None:

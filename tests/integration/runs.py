@@ -91,7 +91,11 @@ def survive(
         again = (folder / ".hydra" / "overrides.yaml").exists()
         broken.append(
             train_and_signal(
-                [f"resume={folder}"] if again else first, signum, rng.choice([1, 4, 5, 6, 7]), rng.uniform(0, 1.5), cwd
+                [f"resume={folder}"] if again else first,
+                signum,
+                rng.choice([1, 4, 5, 6, 7]),
+                rng.uniform(0, 1.5),
+                cwd,
             )
         )
         expected = {0, 128 + signum, -signum}

@@ -44,7 +44,7 @@ class BestCheckpoint(ModelCheckpoint):
         """Later: see `_remove_superseded`."""
 
     def _remove_superseded(self, trainer: Trainer) -> None:
-        # by pattern, not from memory: an earlier process of this run may have been killed before it cleaned up
+        # by pattern: an earlier process of this run may have been killed before it cleaned up
         for path in Path(self.dirpath or ".").glob("best-*.ckpt"):
             if str(path) != self.best_model_path and trainer.is_global_zero:
                 path.unlink(missing_ok=True)

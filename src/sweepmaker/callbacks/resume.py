@@ -134,7 +134,7 @@ class ResumeCheckpoint(Checkpoint):
         if csv is not None:
             csv.flush()
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-        epoch = trainer.fit_loop.epoch_progress.current.processed
+        epoch = trainer.current_epoch
         if place == "epoch":
             position.at_epoch_start(checkpoint["loops"], epoch)
         elif place == "batch":

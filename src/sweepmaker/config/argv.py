@@ -43,7 +43,10 @@ def prepare(arguments: list[str]) -> list[str]:
     overrides = [str(line) for line in yaml.safe_load(saved.read_text()) or []]
     overrides = [line for line in overrides if not line.startswith(_RESUME)]
     if rest:
-        print(f"resume: {path} with other settings than it began with: {' '.join(rest)}", file=sys.stderr)
+        print(
+            f"resume: {path} with other settings than it began with: {' '.join(rest)}",
+            file=sys.stderr,
+        )
     return [
         arguments[0], *overrides, *rest, f"resume={quote(str(path))}", f"hydra.run.dir={quote(str(path))}"
     ]  # fmt: skip

@@ -23,7 +23,12 @@ class UserError(Exception):
     exit_code = EXIT_FAILED
 
     def __init__(
-        self, message: str, *, key: str | None = None, allowed: str | None = None, fix: str | None = None
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        allowed: str | None = None,
+        fix: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message

@@ -8,7 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf.errors import OmegaConfBaseException
 
 from sweepmaker.config.errors import ConfigError
@@ -23,7 +28,17 @@ def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
     if isinstance(error, InstantiationException):
         return None  # raised while a part was built, not while the config was read
     text = str(error) + (f"\n{error.__cause__}" if error.__cause__ else "")
-    for explanation in (_sweep, _experiment, _missing_option, _unknown_key, _ambiguous, _grammar, _wrong_type):
+    if isinstance(error, OverrideParseException):
+        text = f"parsing override '{error.override}'\n{error.message}"
+    for explanation in (
+        _sweep,
+        _experiment,
+        _missing_option,
+        _unknown_key,
+        _ambiguous,
+        _grammar,
+        _wrong_type,
+    ):
         found = explanation(text, arguments)
         if found is not None:
             return found
@@ -56,7 +71,10 @@ def _experiment(text: str, arguments: list[str]) -> ConfigError | None:
     corrected = ["+" + argument if argument in given else argument for argument in arguments[1:]]
     line = shlex.join(["python", Path(arguments[0]).name, *corrected])
     return ConfigError(
-        "is added to the config, so it takes a plus", key="experiment", allowed=_options("experiment"), fix=line
+        "is added to the config, so it takes a plus",
+        key="experiment",
+        allowed=_options("experiment"),
+        fix=line,
     )
 
 
@@ -67,18 +85,23 @@ def _missing_option(text: str, arguments: list[str]) -> ConfigError | None:
     group, _, option = found.group(1).rpartition("/")
     allowed = _names(group)
     return ConfigError(
-        f"there is no {option!r}" + _hint(option, allowed), key=group or "config", allowed=", ".join(allowed)
+        f"there is no {option!r}" + _hint(option, allowed),
+        key=group or "config",
+        allowed=", ".join(allowed),
     )
 
 
 def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
-    found = re.search(r"Could not override '([^']+)'", text) or re.search(
-        r"Could not append to config. An item is already at '([^']+)'", text
+    patterns = (
+        r"Could not override '([^']+)'",
+        r"Could not append to config. An item is already at '([^']+)'",
+        r"^(\S+) appears more than once in the final defaults list",
     )
+    found = next((match for pattern in patterns if (match := re.search(pattern, text))), None)
     if found is None:
         return None
     key = found.group(1)
-    if "already at" in text:
+    if "already at" in text or "more than once" in text:
         return ConfigError("is there already, so it takes no plus", key=key, fix=f"{key}=...")
     if "could not be converted" in text:
         return _wrong_type(text, arguments)
@@ -106,10 +129,10 @@ def _ambiguous(text: str, arguments: list[str]) -> ConfigError | None:
 
 
 def _grammar(text: str, arguments: list[str]) -> ConfigError | None:
-    if "parsing override" not in text and "LexerNoViableAlt" not in text and "mismatched input" not in text:
+    found = re.match(r"parsing override '(.*?)'\n", text, re.DOTALL)
+    if found is None:
         return None
-    found = re.search(r"parsing override '(.*?)'\n", text, re.DOTALL)
-    override = found.group(1) if found else " ".join(arguments[1:])
+    override = found.group(1)
     key, equals, value = override.partition("=")
     if not equals:
         return ConfigError(f"{override!r} is not key=value", fix="python train.py key=value ...")
@@ -146,7 +169,9 @@ def _keys_below(parent: str) -> list[str]:
     """Keys that may stand below ``parent`` in the shipped configs, read without composing."""
     head, *path = parent.split(".") if parent else [""]
     files = sorted((_CONF / head).glob("*.yaml")) if head else [_CONF / "train.yaml"]
-    groups = [entry.name for entry in _CONF.iterdir() if entry.is_dir() and entry.name not in ("hydra", "local")]
+    groups = [
+        entry.name for entry in _CONF.iterdir() if entry.is_dir() and entry.name not in ("hydra", "local")
+    ]
     keys: set[str] = set() if head else set(groups)
     main = yaml.safe_load((_CONF / "train.yaml").read_text())
     nodes = [yaml.safe_load(file.read_text()) or {} for file in files]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -33,12 +34,20 @@ def _is_number(value: Any) -> bool:
 
 
 def number(
-    above: float | None = None, least: float | None = None, below: float | None = None, most: float | None = None
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
 ) -> Rule:
     """A finite number within bounds: ``above`` and ``below`` are not included."""
     words = [
         f"{word} {bound:g}"
-        for word, bound in (("above", above), ("at least", least), ("below", below), ("at most", most))
+        for word, bound in (
+            ("above", above),
+            ("at least", least),
+            ("below", below),
+            ("at most", most),
+        )
         if bound is not None
     ]
 
@@ -72,7 +81,8 @@ def one_of(*values: Any) -> Rule:
 def either(*rules: Rule) -> Rule:
     """What any of the rules lets pass."""
     return Rule(
-        lambda value: any(rule.passes(value) for rule in rules), ", or ".join(rule.allowed for rule in rules)
+        lambda value: any(rule.passes(value) for rule in rules),
+        ", or ".join(rule.allowed for rule in rules),
     )
 
 
@@ -128,13 +138,36 @@ def validate(cfg: DictConfig) -> None:
         _known_keys((str(key) for key in cfg.trainer), TRAINER_KEYS, "trainer.")
     for key, rule in RULES.items():
         if _present(cfg, key) and not rule.passes(value := OmegaConf.select(cfg, key)):
-            raise ConfigError(
-                f"{value!r} is not allowed", key=key, allowed=rule.allowed, fix=f"{key}=<{rule.allowed}>"
-            )
+            raise ConfigError(f"{value!r} is not allowed", key=key, allowed=rule.allowed)
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         key = min(missing)
         raise ConfigError("is not set", key=key, fix=f"{key}=...")
+    _paths(cfg)
+
+
+def _paths(cfg: DictConfig) -> None:
+    """Files and folders that must be there before anything is worth starting."""
+    if OmegaConf.select(cfg, "data.source") == "folder":
+        root = OmegaConf.select(cfg, "data.root")
+        if not root or not Path(root).is_dir():
+            raise ConfigError(
+                f"{root} is not a folder" if root else "is needed: the folder with the images",
+                key="data.root",
+                fix="data.root=FOLDER with train/ valid/ test/ or with one folder for each class",
+            )
+    if cfg.ckpt_path and not Path(cfg.ckpt_path).exists():
+        raise ConfigError(
+            f"there is no {cfg.ckpt_path}",
+            key="ckpt_path",
+            allowed="a checkpoint file or a run folder",
+        )
+    if not cfg.train and cfg.test and not cfg.ckpt_path:
+        raise ConfigError(
+            "is needed with train=false",
+            key="ckpt_path",
+            fix="ckpt_path=<a checkpoint or a run folder>",
+        )
 
 
 def _is_lightnings(node: DictConfig) -> bool:

@@ -23,6 +23,7 @@ from sweepmaker.data.source import Source
 from sweepmaker.data.splits import IntArray
 from sweepmaker.data.statistics import IMAGENET, ChannelStats, channel_statistics
 from sweepmaker.data.storage import Store
+from sweepmaker.data.streams import mix
 from sweepmaker.data.transforms import EvaluationTransform, TrainingTransform, normalise
 from sweepmaker.data.workers import auto_workers, available_cores
 
@@ -89,14 +90,10 @@ class ImageDataModule(LightningDataModule):
         self.seed = options.integer(seed, "seed", lowest=0)
         self.splits = options.splits({} if splits is None else splits)
         self.split_seed = (
-            self.seed
-            if split_seed is None
-            else options.integer(split_seed, "data.split_seed", lowest=0)
+            self.seed if split_seed is None else options.integer(split_seed, "data.split_seed", lowest=0)
         )
         self.stats = options.stats(stats)
-        self.on_bad_image = options.choice(
-            on_bad_image, "data.on_bad_image", options.ON_BAD_IMAGE
-        )
+        self.on_bad_image = options.choice(on_bad_image, "data.on_bad_image", options.ON_BAD_IMAGE)
         self.resize = options.resize(resize, self.image_size)
         self.augment = options.augment({} if augment is None else augment)
         self.num_workers = options.num_workers(num_workers)
@@ -206,8 +203,7 @@ class ImageDataModule(LightningDataModule):
                 "std": list(self.stats_.std),
             },
             "skipped": [
-                {"file": self._source.item_name(item), "reason": reason}
-                for item, reason in self._bad.items()
+                {"file": self._source.item_name(item), "reason": reason} for item, reason in self._bad.items()
             ],
         }
 
@@ -266,6 +262,7 @@ class ImageDataModule(LightningDataModule):
             pin_memory=self._device_type() == "cuda",
             collate_fn=collate,
             worker_init_fn=start_worker,
+            generator=torch.Generator().manual_seed(mix(self.seed)),  # else it draws globally
         )
 
     def _count_workers(self) -> int:

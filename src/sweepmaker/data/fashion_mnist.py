@@ -74,18 +74,14 @@ def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read_pair(
-    folder: Path, prefix: str
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def _read_pair(folder: Path, prefix: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     images_file = _find(folder, f"{prefix}-images-idx3-ubyte")
     labels_file = _find(folder, f"{prefix}-labels-idx1-ubyte")
     assert images_file is not None and labels_file is not None  # _folder() saw them
     images = _read_idx(images_file, _IMAGES_MAGIC)
     labels = _read_idx(labels_file, _LABELS_MAGIC)
     if len(images) != len(labels):
-        raise DataError(
-            f"{images_file} has {len(images)} images, {labels_file} has {len(labels)} labels"
-        )
+        raise DataError(f"{images_file} has {len(images)} images, {labels_file} has {len(labels)} labels")
     if len(labels) and int(labels.max()) >= len(CLASS_NAMES):
         raise DataError(f"{labels_file}: class {int(labels.max())}, only 0..9 exist")
     return images, labels
@@ -98,9 +94,7 @@ def _read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"cannot read {path}: {error}", fix="install or download it again"
-        ) from error
+        raise DataError(f"cannot read {path}: {error}", fix="install or download it again") from error
     dimensions = magic & 0xFF
     header = 4 + 4 * dimensions
     sizes = np.frombuffer(content[4:header], dtype=">u4").tolist()

@@ -1,7 +1,8 @@
 """What the first bytes of an image file say, read without decoding: size, and which way to go.
 
 Only what decides between torchvision's fast decoders and Pillow: ``None`` from any function means
-"not sure", and Pillow then decides.
+"not sure", and Pillow then decides. PNG is always Pillow's: torchvision's decoder (0.29) dies of a
+segmentation fault on some broken files, and takes the process along.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from dataclasses import dataclass
 
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_PNG_GRAY, _PNG_RGB = 0, 2
 
 
 @dataclass(frozen=True)
 class Header:
     """An image that torchvision decodes as people mean it."""
 
-    kind: str  # jpeg | png | webp
+    kind: str  # jpeg | webp
     width: int
     height: int
 
@@ -26,8 +26,6 @@ def read_header(data: bytes | bytearray) -> Header | None:
     """The header of an image fit for the fast path, else None (Pillow's turn)."""
     if data[:3] == b"\xff\xd8\xff":
         return _jpeg(data)
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return _png(data)
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8 ":
         return _webp(data)
     return None
@@ -58,17 +56,6 @@ def _jpeg(data: bytes | bytearray) -> Header | None:
             return None  # torchvision looks only into Exif
         at += 2 + length
     return None
-
-
-def _png(data: bytes | bytearray) -> Header | None:
-    """8-bit gray or RGB without transparency, an orientation, or text that may hold one."""
-    bits, colour = data[24], data[25]
-    if bits != 8 or colour not in (_PNG_GRAY, _PNG_RGB):
-        return None
-    if any(data.find(chunk) >= 0 for chunk in (b"tRNS", b"eXIf", b"Orientation", b"Raw profile")):
-        return None
-    width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
-    return Header("png", width, height)
 
 
 def _webp(data: bytes | bytearray) -> Header | None:

@@ -115,9 +115,7 @@ def _look(
     torch.set_num_threads(1)  # the files are what runs in parallel
     pool = ThreadPoolExecutor(threads, thread_name_prefix="inventory")
     try:
-        yield from track(
-            _in_waves(pool, look, fresh, threads * 64), "checking images", len(fresh)
-        )
+        yield from track(_in_waves(pool, look, fresh, threads * 64), "checking images", len(fresh))
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

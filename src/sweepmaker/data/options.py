@@ -39,9 +39,7 @@ def fraction(value: Any, key: str, *, below_one: bool = False, above_zero: bool 
     good = _is_number(value) and 0 <= value <= 1
     if not good or (below_one and value == 1) or (above_zero and value == 0):
         low, high = ("(" if above_zero else "["), (")" if below_one else "]")
-        raise ConfigError(
-            f"{value!r} is not possible", key=key, allowed=f"a number in {low}0, 1{high}"
-        )
+        raise ConfigError(f"{value!r} is not possible", key=key, allowed=f"a number in {low}0, 1{high}")
     return float(value)
 
 

@@ -74,6 +74,4 @@ def _refuse_emptied(source: Source, before: IntArray, after: IntArray) -> None:
     emptied = set(source.labels[before].tolist()) - set(source.labels[after].tolist())
     if emptied:
         names = ", ".join(repr(source.class_names[label]) for label in sorted(emptied))
-        raise DataError(
-            f"every training image of {names} is bad", fix="mend the files or remove the class"
-        )
+        raise DataError(f"every training image of {names} is bad", fix="mend the files or remove the class")

@@ -61,9 +61,7 @@ class EvaluationTransform:
 
     def __call__(self, image: Tensor, random: Random | None = None) -> Tensor:
         image = _without_far_ends(image)
-        image = F.resize_image(
-            image, [self.resize], interpolation=InterpolationMode.BICUBIC, antialias=True
-        )
+        image = F.resize_image(image, [self.resize], interpolation=InterpolationMode.BICUBIC, antialias=True)
         cut: Tensor = F.center_crop_image(image, [self.size, self.size])
         return cut
 
@@ -107,9 +105,7 @@ class TrainingTransform:
         return _trivial_augment(image, random) if self.trivial_augment else image
 
 
-def crop_box(
-    size: Sequence[int], scale: tuple[float, float], random: Random
-) -> tuple[int, int, int, int]:
+def crop_box(size: Sequence[int], scale: tuple[float, float], random: Random) -> tuple[int, int, int, int]:
     """``(top, left, height, width)`` of a random crop of an image of ``size`` (height, width).
 
     torchvision's RandomResizedCrop algorithm; its own takes its numbers from the global generator.

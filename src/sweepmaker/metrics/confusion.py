@@ -32,9 +32,7 @@ Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 
 
-def write_confusion(
-    folder: Path, name: str, matrix: Tensor, class_names: Sequence[str]
-) -> tuple[Path, Path]:
+def write_confusion(folder: Path, name: str, matrix: Tensor, class_names: Sequence[str]) -> tuple[Path, Path]:
     """Write ``confusion_<name>.csv`` and ``confusion_<name>.png`` into ``folder``.
 
     The table has a row for each label and a column for each prediction, with the class names in
@@ -90,9 +88,7 @@ def _as_png(counts: Counts, class_names: Sequence[str], name: str) -> bytes:
     _label_axes(axes, names, side)
     if len(counts) <= _NUMBERS_UP_TO:
         _write_counts(axes, counts, shares)
-    bar = figure.add_axes(
-        ((margin + side + 0.2) / width, margin / height, 0.15 / width, side / height)
-    )
+    bar = figure.add_axes(((margin + side + 0.2) / width, margin / height, 0.15 / width, side / height))
     figure.colorbar(image, cax=bar).set_label("share of the label's images")
     content = io.BytesIO()
     with warnings.catch_warnings():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+import warnings
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -19,15 +20,13 @@ from sweepmaker.models.networks import head_names, only_image_size
 from sweepmaker.models.optimization import INTERVALS, build_optimizer, build_schedule
 from sweepmaker.models.weights import initialised_network
 
-Split = Literal["train", "valid", "test"]
-
 
 class Classifier(LightningModule):
     """Any torchvision or timm classifier with a head for the data's classes.
 
-    Logs once an epoch ``<split>/loss``, ``/top1``, ``/top5``, ``/f1`` for train, valid and test, and
-    ``lr``. ``train/loss`` is what is minimised; the others have no label smoothing, so that runs
-    with different smoothing can be compared.
+    Logs once an epoch ``<split>/loss``, ``/top1``, ``/top5``, ``/f1`` for train, valid and test,
+    and ``lr``. ``train/loss`` is what is minimised; the others have no label smoothing, so that
+    runs with different smoothing can be compared.
 
     Args:
         name: the network's name in its library.
@@ -89,18 +88,17 @@ class Classifier(LightningModule):
         self._scheduler_interval = scheduler_interval
         self.label_smoothing = label_smoothing
         self.channels_last = False
-        self.scores = nn.ModuleDict(  # "train" alone is a method of every module
-            {f"{split}_scores": EpochScores(num_classes) for split in ("train", "valid", "test")}
-        )
-        self.confusion_matrices = nn.ModuleDict(
-            {
-                split: MulticlassConfusionMatrix(num_classes, validate_args=False)
-                for split in ("valid", "test")
-            }
-        )
+        self.train_scores = EpochScores(num_classes)
+        self.valid_scores = EpochScores(num_classes)
+        self.test_scores = EpochScores(num_classes)
+        self.valid_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
+        self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.confusion: dict[str, Tensor] = {}
         if self._head_only:
-            self._freeze_backbone()
+            self.network.requires_grad_(False)
+            for head in self.heads():
+                head.requires_grad_(True)
+            self.train()  # Lightning starts training in the mode that it finds
 
     def architecture(self) -> dict[str, Any]:
         """What ``build_network`` needs to build the same network again."""
@@ -137,72 +135,71 @@ class Classifier(LightningModule):
                 head.train(mode)
         return self
 
+    def on_fit_start(self) -> None:
+        """Keep Lightning from warning of the eval mode that a frozen backbone is meant to be in."""
+        if self._head_only:
+            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch (images [B, 3, H, W], labels int64 [B])."""
         images, labels = batch
         logits = self(images)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        self.scores["train_scores"].update(logits, labels, loss)
+        self.train_scores.update(logits, labels, loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Score one validation batch."""
-        self._score(batch, "valid")
+        self._score(batch, self.valid_scores, self.valid_confusion)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Score one test batch."""
-        self._score(batch, "test")
+        self._score(batch, self.test_scores, self.test_confusion)
 
     def on_train_epoch_end(self) -> None:
-        """Log the training scores and the learning rate."""
-        self._log_scores("train")
+        """Log the training scores and the learning rate as it is now."""
+        self._log_scores("train", self.train_scores)
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation scores and keep the confusion matrix."""
-        self._log_scores("valid")
-        self._keep_confusion("valid")
+        self._log_scores("valid", self.valid_scores)
+        self._keep_confusion("valid", self.valid_confusion)
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores and keep the confusion matrix."""
-        self._log_scores("test")
-        self._keep_confusion("test")
+        self._log_scores("test", self.test_scores)
+        self._keep_confusion("test", self.test_confusion)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The configured optimizer over what trains, and its schedule."""
         optimizer = build_optimizer(self._optimizer, self.network.parameters())
         if self._scheduler is None:
             return optimizer
-        schedule = build_schedule(
-            self._scheduler, optimizer, self.trainer, self._scheduler_interval
-        )
-        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value,typeddict-item]
+        schedule = build_schedule(self._scheduler, optimizer, self.trainer, self._scheduler_interval)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
 
-    def _score(self, batch: tuple[Tensor, Tensor], split: Split) -> None:
+    def _score(
+        self,
+        batch: tuple[Tensor, Tensor],
+        scores: EpochScores,
+        confusion: MulticlassConfusionMatrix,
+    ) -> None:
         images, labels = batch
         logits = self(images)
-        self.scores[f"{split}_scores"].update(
-            logits, labels, functional.cross_entropy(logits, labels)
-        )
-        self.confusion_matrices[split].update(logits, labels)
+        scores.update(logits, labels, functional.cross_entropy(logits, labels))
+        confusion.update(logits, labels)
 
-    def _log_scores(self, split: Split) -> None:
-        scores = self.scores[f"{split}_scores"]
+    def _log_scores(self, split: str, scores: EpochScores) -> None:
         # Every process has the same values (torchmetrics sums over them first); sync_dist only
         # tells Lightning so.
         values = {f"{split}/{name}": value for name, value in scores.compute().items()}
         self.log_dict(values, sync_dist=True)
         scores.reset()
 
-    def _keep_confusion(self, split: Split) -> None:
-        matrix = self.confusion_matrices[split]
+    def _keep_confusion(self, split: str, matrix: MulticlassConfusionMatrix) -> None:
         self.confusion[split] = matrix.compute().cpu()
         matrix.reset()
-
-    def _freeze_backbone(self) -> None:
-        self.network.requires_grad_(False)
-        for head in self.heads():
-            head.requires_grad_(True)
 
 
 def _check_settings(
@@ -224,6 +221,4 @@ def _check_settings(
     if not 0 <= smoothing <= 1:
         raise ConfigError(f"{smoothing}", key="model.label_smoothing", allowed="0 to 1")
     if interval not in INTERVALS:
-        raise ConfigError(
-            f"{interval!r}", key="model.scheduler_interval", allowed=" or ".join(INTERVALS)
-        )
+        raise ConfigError(f"{interval!r}", key="model.scheduler_interval", allowed=" or ".join(INTERVALS))

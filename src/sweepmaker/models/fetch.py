@@ -71,18 +71,14 @@ def fetch_from_hub(repository: str, filename: str | None, timeout_s: float) -> P
     candidates = [filename] if filename else ["model.safetensors", "pytorch_model.bin"]
     for candidate in candidates:
         with contextlib.suppress(LocalEntryNotFoundError):
-            return Path(
-                hf_hub_download(name, candidate, revision=revision or None, local_files_only=True)
-            )
+            return Path(hf_hub_download(name, candidate, revision=revision or None, local_files_only=True))
     if constants.HF_HUB_OFFLINE:
         raise UnobtainableError(f"{name} is not in the cache and HF_HUB_OFFLINE is set")
     require_answer(constants.ENDPOINT, timeout_s)
     reason = ""
     for candidate in candidates:
         try:
-            return Path(
-                hf_hub_download(name, candidate, revision=revision or None, etag_timeout=timeout_s)
-            )
+            return Path(hf_hub_download(name, candidate, revision=revision or None, etag_timeout=timeout_s))
         except Exception as error:  # the client's HTTP library, and so its errors, change
             reason = f"{type(error).__name__}: {first_line(error)}"
     raise UnobtainableError(f"download of {name} failed: {reason}")

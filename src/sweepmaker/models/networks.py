@@ -51,9 +51,7 @@ def build_torchvision(
             options |= {"aux_logits": False, "init_weights": True}
     if weights is None:
         options["num_classes"] = num_classes
-    network: nn.Module = torchvision.models.get_model(
-        name, weights=weights, progress=False, **options
-    )
+    network: nn.Module = torchvision.models.get_model(name, weights=weights, progress=False, **options)
     for auxiliary in _AUXILIARY_HEADS.get(name, ()):
         setattr(network, auxiliary, None)
     if name in _AUXILIARY_HEADS:
@@ -79,14 +77,13 @@ def build_timm(architecture: Mapping[str, Any], pretrained_file: Path | None = N
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
     """Names of the layers that turn features into logits: one, or two in a distilled timm net."""
-    if hasattr(network, "get_classifier"):  # timm's own word for it
-        heads = network.get_classifier()
+    own_word: Any = getattr(network, "get_classifier", None)  # timm's
+    if own_word is not None:
+        heads = own_word()
         heads = heads if isinstance(heads, tuple | list) else (heads,)
         names = {module: name for name, module in network.named_modules()}
         return tuple(names[head] for head in heads)
-    layers = [
-        name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
-    ]
+    layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return (layers[-1],)
 
 
@@ -117,15 +114,12 @@ def check_name(library: str, name: str) -> None:
         known = torchvision.models.list_models(module=torchvision.models)
         if name in known:
             return
-        listing = (
-            "from torchvision import models; print(*models.list_models(module=models), sep='\\n')"
-        )
+        listing = "from torchvision import models; print(*models.list_models(module=models), sep='\\n')"
     close = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
     raise ConfigError(
-        f"{library} has no classifier called {name!r}"
-        + (f"; closest: {', '.join(close)}" if close else ""),
+        f"{library} has no classifier called {name!r}" + (f"; closest: {', '.join(close)}" if close else ""),
         key="model.name",
-        allowed=f"the {len(known)} names that this prints: python -c \"{listing}\"",
+        allowed=f'the {len(known)} names that this prints: python -c "{listing}"',
         fix=_fix(library, name, close),
     )
 

@@ -28,13 +28,14 @@ def parameter_groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     decayed = [parameter for parameter in trainable if parameter.ndim > 1]
     plain = [parameter for parameter in trainable if parameter.ndim <= 1]
-    groups = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(
-    partial: functools.partial[Optimizer], parameters: Iterable[nn.Parameter]
-) -> Optimizer:
+def build_optimizer(partial: functools.partial[Optimizer], parameters: Iterable[nn.Parameter]) -> Optimizer:
     """Call the optimizer's partial with our parameter groups.
 
     Raises:

@@ -18,7 +18,18 @@ from sweepmaker.models.networks import head_names
 
 _KEY = "model.weights"
 _WRAPPERS = ("network.", "module.")  # a Lightning checkpoint of ours; DistributedDataParallel
-_SHOWN = 3
+_SHOWN = 3  # keys named in a message
+# What the two readers raise on a file that is cut short, or not theirs, or not only tensors.
+DAMAGE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -67,17 +78,15 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> s
     # Not strict: torch fills in what old files lack (num_batches_tracked) before it compares.
     result = network.load_state_dict(fitting, strict=False)
     missing = [
-        key
-        for key in result.missing_keys
-        if key not in reshaped and (head_fits or not key.startswith(heads))
+        key for key in result.missing_keys if key not in reshaped and (head_fits or not key.startswith(heads))
     ]
-    problems = {"missing": missing, "unexpected": result.unexpected_keys, "of another shape": reshaped}
+    problems = {
+        "missing": missing,
+        "unexpected": result.unexpected_keys,
+        "of another shape": reshaped,
+    }
     if any(problems.values()):
-        found = "; ".join(
-            f"{len(keys)} {what} ({', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''})"
-            for what, keys in problems.items()
-            if keys
-        )
+        found = "; ".join(f"{len(keys)} {what} ({_some(keys)})" for what, keys in problems.items() if keys)
         raise ConfigError(
             f"{origin} does not fit this network: {found}",
             key=_KEY,
@@ -91,13 +100,17 @@ def _load(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except DAMAGE as error:
         raise ConfigError(
             f"{path} can't be read as weights: {first_line(error)}",
             key=_KEY,
             allowed="safetensors, or what torch.load(weights_only=True) reads; anything else in a "
             "file could run code",
         ) from error
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
@@ -117,8 +130,6 @@ def _without_wrapper(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in state):
             # A Lightning checkpoint may hold buffers beside the network; they are not the network.
             return {
-                key.removeprefix(prefix): tensor
-                for key, tensor in state.items()
-                if key.startswith(prefix)
+                key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)
             }
     return state

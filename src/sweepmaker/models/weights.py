@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +32,7 @@ from sweepmaker.models.networks import (
     check_name,
     import_timm,
 )
-from sweepmaker.models.state_dicts import load_into, read_state_dict
+from sweepmaker.models.state_dicts import DAMAGE, load_into, read_state_dict
 
 LITE2 = "efficientnet-lite2"
 
@@ -108,7 +107,7 @@ def _from_torchvision(
     file = fetch_url(entry.url, timeout_s)
     try:
         network = build_torchvision(architecture, entry)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except DAMAGE as error:
         raise _damaged(file, error) from error
     return network, {"source": "torchvision", "name": entry.name, "head": _head(architecture)}
 
@@ -134,7 +133,7 @@ def _from_timm(
         raise UnobtainableError(f"timm names no address for {architecture['name']}")
     try:
         network = build_timm(architecture, pretrained_file=file)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except DAMAGE as error:
         raise _damaged(file, error) from error
     name = published.hf_hub_id or published.url
     return network, {"source": "timm", "name": name, "head": _head(architecture)}
@@ -173,9 +172,7 @@ def _allowed(architecture: Mapping[str, Any]) -> str:
     return ", ".join([*names, "or a path to .safetensors or a torch state dict"])
 
 
-def _unobtainable(
-    architecture: Mapping[str, Any], weights: str, error: UnobtainableError
-) -> ConfigError:
+def _unobtainable(architecture: Mapping[str, Any], weights: str, error: UnobtainableError) -> ConfigError:
     return ConfigError(
         f"{weights} for {architecture['name']} can't be had: {error}",
         key=_KEY,

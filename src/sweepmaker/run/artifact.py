@@ -19,7 +19,11 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def export(
-    folder: Path, model: LightningModule, data: LightningDataModule, cfg: DictConfig, best: Path | None
+    folder: Path,
+    model: LightningModule,
+    data: LightningDataModule,
+    cfg: DictConfig,
+    best: Path | None,
 ) -> None:
     """Write ``model.safetensors``, ``model.json`` and ``code/`` to ``folder``, whole or not at all.
 

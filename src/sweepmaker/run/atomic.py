@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-
 _UMASK = os.umask(0)  # can only be read by setting it, so once, before there are threads
 os.umask(_UMASK)
 

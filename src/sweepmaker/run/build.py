@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, TypeVar
 
 import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config.errors import ConfigError, UserError
+
+
+Part = TypeVar("Part")
 
 
 def target_of(node: DictConfig, key: str) -> Any:
@@ -31,16 +34,17 @@ def target_of(node: DictConfig, key: str) -> Any:
         ) from error
 
 
-def instantiate(node: DictConfig, key: str, **extra: Any) -> Any:
+def instantiate(node: DictConfig, key: str, kind: type[Part], **extra: Any) -> Part:
     """Build the object of a config node.
 
     Args:
         node: with ``_target_``.
         key: where the node stands in the config, for messages.
+        kind: what the object has to be.
         extra: further arguments; those that the target does not take are left out.
 
     Raises:
-        ConfigError: arguments that the target does not take, or ``_target_`` is wrong.
+        ConfigError: arguments that the target does not take, or ``_target_`` is wrong or of another kind.
         UserError: whatever of that kind the target raised itself.
     """
     target = target_of(node, key)
@@ -56,7 +60,7 @@ def instantiate(node: DictConfig, key: str, **extra: Any) -> Any:
         )
     extra = {name: value for name, value in extra.items() if takes_any or name in parameters}
     try:
-        return hydra.utils.instantiate(node, **extra)
+        part = hydra.utils.instantiate(node, **extra)
     except InstantiationException as error:
         cause = error.__cause__
         while cause is not None and not isinstance(cause, UserError) and cause.__cause__ is not None:
@@ -64,16 +68,19 @@ def instantiate(node: DictConfig, key: str, **extra: Any) -> Any:
         if isinstance(cause, UserError):
             raise cause from None
         raise
+    if not isinstance(part, kind):
+        raise ConfigError(f"{node._target_} is not a {kind.__name__}", key=f"{key}._target_")
+    return part
 
 
-def instantiate_all(nodes: DictConfig | None, key: str) -> list[Any]:
+def instantiate_all(nodes: DictConfig | None, key: str, kind: type[Part]) -> list[Part]:
     """The objects of a group of named nodes; a name set to null is left out.
 
     Raises:
         ConfigError: as `instantiate`.
     """
     return [
-        instantiate(node, f"{key}.{name}")
+        instantiate(node, f"{key}.{name!s}", kind)
         for name, node in (nodes or {}).items()
         if OmegaConf.is_dict(node) and node is not None
     ]

@@ -59,7 +59,11 @@ def _capture_metrics(module: LightningModule) -> dict[str, Any]:
 
 def _restore_metric(metric: Metric, saved: dict[str, Any]) -> None:
     for name, value in saved["state"].items():
-        moved = [entry.to(metric.device) for entry in value] if isinstance(value, list) else value.to(metric.device)
+        moved = (
+            [entry.to(metric.device) for entry in value]
+            if isinstance(value, list)
+            else value.to(metric.device)
+        )
         setattr(metric, name, moved)
     metric._update_count = saved["updates"]
     metric._computed = None
@@ -93,7 +97,10 @@ def _capture_logged(results: _ResultCollection) -> dict[str, Any]:
 def _restore_logged(trainer: Trainer, module: LightningModule, entry: dict[str, Any]) -> _ResultMetric:
     meta = _Metadata(**entry["meta"], reduce_fx=getattr(torch, entry["reduce"]))
     meta.sync = _Sync(
-        _should=entry["sync"], fn=trainer.strategy.reduce, _group=None, rank_zero_only=entry["rank_zero_only"]
+        _should=entry["sync"],
+        fn=trainer.strategy.reduce,
+        _group=None,
+        rank_zero_only=entry["rank_zero_only"],
     )
     result = _ResultMetric(meta, entry["is_tensor"]).to(module.device)
     result.has_reset = False

@@ -27,18 +27,18 @@ def best_checkpoint(trainer: Trainer) -> Path | None:
 
 
 def test(
-    trainer: Trainer, model: LightningModule, data: LightningDataModule, cfg: DictConfig, folder: RunFolder
+    trainer: Trainer,
+    model: LightningModule,
+    data: LightningDataModule,
+    cfg: DictConfig,
+    folder: RunFolder,
 ) -> None:
     """Measure the best weights on the test split; metric lines, ``metrics.csv`` and the confusion matrix.
 
     Raises:
-        ConfigError: ``train=false`` without a checkpoint, or one that does not fit the data.
+        ConfigError: a checkpoint that does not fit the model or the data.
     """
     if not cfg.train:
-        if not cfg.ckpt_path:
-            raise ConfigError(
-                "is needed with train=false", key="ckpt_path", fix="ckpt_path=<a checkpoint or a run folder>"
-            )
         load_weights(model, cfg.ckpt_path)
     elif (best := best_checkpoint(trainer)) is not None:
         load_weights(model, str(best))
@@ -49,7 +49,11 @@ def test(
     trainer.test(model, datamodule=data, verbose=False)
     confusion = getattr(model, "confusion", {}).get("test")
     if confusion is not None and trainer.is_global_zero:
-        write_confusion(folder.path, "test", confusion, getattr(data, "class_names", None))
+        write_confusion(folder.path, "test", confusion, _names(data, len(confusion)))
+
+
+def _names(data: LightningDataModule, count: int) -> list[str]:
+    return list(getattr(data, "class_names", None) or map(str, range(count)))
 
 
 def load_weights(model: LightningModule, path: str) -> None:
@@ -91,8 +95,4 @@ def _checkpoint_file(path: Path) -> Path:
         if not found:
             raise ConfigError(f"{path} holds no checkpoints/best-*.ckpt", key="ckpt_path")
         return found[-1]
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no {path}", key="ckpt_path", allowed="a checkpoint file or a run folder"
-        )
     return path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 from sweepmaker.config.errors import ConfigError
@@ -42,6 +44,16 @@ class RunFolder:
                 key="hydra.run.dir",
                 fix="wait for it or stop it, or give this run a folder of its own",
             ) from None
+
+    def discard_if_unused(self) -> None:
+        """Remove what Hydra put here for a run that never began: its config and an empty log."""
+        self.release()
+        shutil.rmtree(self.path / ".hydra", ignore_errors=True)
+        for log in self.path.glob("*.log"):
+            if not log.stat().st_size:
+                log.unlink()
+        with contextlib.suppress(OSError):  # something else is in it: leave it
+            self.path.rmdir()
 
     def release(self) -> None:
         """Give the folder back."""

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -40,17 +40,20 @@ def run(cfg: DictConfig) -> float | None:
     try:
         schema.validate(cfg)
         if not is_main_process():
-            return _train(cfg, folder, None, Choices(quiet=True))
+            return _train(cfg, folder, None, Choices(quiet=True), None)
         folder.claim()
         if (ended := _already_completed(cfg, folder)) is not None:
             return ended
     except UserError as error:
         app.report(error)
+        if not folder.record.exists():
+            folder.discard_if_unused()
         _leave(cfg, error.exit_code)
     choices = Choices()
-    record = RunRecord(folder.record, _known(cfg, folder))
+    earlier = reader.read(folder.path)
+    record = RunRecord(folder.record, _known(cfg, earlier))
     try:
-        objective = _train(cfg, folder, record, choices)
+        objective = _train(cfg, folder, record, choices, earlier)
     except interrupt.Interrupted as stop:
         _interrupted(record, folder, choices, stop)
         raise
@@ -58,9 +61,9 @@ def run(cfg: DictConfig) -> float | None:
         if (signum := interrupt.requested()) is not None:
             # what broke, broke because the process was asked to end (a data worker got the signal, say)
             log.warning("ended with %s: %s", type(error).__name__, error)
-            stop = interrupt.Interrupted(signum)
-            _interrupted(record, folder, choices, stop)
-            raise stop from error
+            asked = interrupt.Interrupted(signum)
+            _interrupted(record, folder, choices, asked)
+            raise asked from error
         record.update(choices=choices.as_dict())
         record.end("failed", failure_of(error))
         if not isinstance(error, Exception):
@@ -79,14 +82,20 @@ def is_main_process() -> bool:
     return all(rank == "0" for rank in ranks)
 
 
-def _train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices: Choices) -> float | None:
-    threads.choose(cfg, choices)
+def _train(
+    cfg: DictConfig,
+    folder: RunFolder,
+    record: RunRecord | None,
+    choices: Choices,
+    earlier: dict[str, Any] | None,
+) -> float | None:
+    threads.choose(cfg, choices, earlier)
     from sweepmaker.run.training import train  # torch, Lightning: seconds
 
     return train(cfg, folder, record, choices)
 
 
-def _known(cfg: DictConfig, folder: RunFolder) -> dict[str, object]:
+def _known(cfg: DictConfig, earlier: dict[str, Any] | None) -> dict[str, object]:
     known: dict[str, object] = {
         "overrides": [line for line in HydraConfig.get().overrides.task if not line.startswith("resume=")],
         "seed": cfg.seed,
@@ -95,7 +104,6 @@ def _known(cfg: DictConfig, folder: RunFolder) -> dict[str, object]:
         "versions": environment.versions(),
         "hardware": environment.hardware(),
     }
-    earlier = reader.read(folder.path)
     if earlier is not None:
         known["timing"] = earlier["timing"]
         if (earlier.get("git") or {}).get("commit") != (environment.git(_CHECKOUT) or {}).get("commit"):
@@ -117,7 +125,10 @@ def _interrupted(record: RunRecord, folder: RunFolder, choices: Choices, stop: i
     record.update(choices=choices.as_dict())
     record.end("interrupted", {"type": "Interrupted", "message": str(stop), "frames": []})
     folder.release()
-    print(f"interrupted by {stop}; continue with: python train.py resume={folder.path}", file=sys.stderr)
+    print(
+        f"interrupted by {stop}; continue with: python train.py resume={folder.path}",
+        file=sys.stderr,
+    )
 
 
 def _report(error: Exception) -> int:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
+import psutil
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,32 +21,67 @@ from sweepmaker.config.choices import Choices
 from sweepmaker.run.environment import available_cores
 
 
-def choose(cfg: DictConfig, choices: Choices) -> int:
+def choose(cfg: DictConfig, choices: Choices, earlier: dict[str, Any] | None = None) -> int:
     """Choose the number of threads, and set the environment that OpenMP and MKL read.
+
+    Args:
+        cfg: the config; ``trainer.threads`` decides where it is not ``auto``.
+        choices: gets the choice.
+        earlier: ``run.json`` of the process that this one continues: results are only equal with
+            as many threads as it had.
 
     Returns:
         threads of this process; ``torch.set_num_threads`` is still to be called once torch is there.
     """
     cores = available_cores()
-    side_by_side = _runs_side_by_side()
-    wanted = OmegaConf.select(cfg, "trainer.threads", default="auto")
-    given = os.environ.get("OMP_NUM_THREADS")
-    if wanted != "auto":
-        threads, reason = int(wanted), "trainer.threads"
-    elif given and given.isdigit() and int(given) > 0:
-        threads, reason = int(given), "OMP_NUM_THREADS is set"
-    elif side_by_side > 1:
-        threads = max(1, cores // side_by_side)
-        reason = f"{cores} cores for {side_by_side} runs side by side"
-    else:
-        threads, reason = cores, f"a lone run on {cores} cores"
+    threads, reason, shared = _decide(cfg, cores, earlier)
     choices.add("threads", threads, reason)
     if "torch" not in sys.modules:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = str(threads)
-        if threads > 1 and side_by_side > 1:
+        if threads > 1 and shared:
             os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     return threads
+
+
+def _decide(cfg: DictConfig, cores: int, earlier: dict[str, Any] | None) -> tuple[int, str, bool]:
+    """Threads, the reason, and whether another run is likely to want the same cores."""
+    side_by_side = _runs_side_by_side()
+    wanted = OmegaConf.select(cfg, "trainer.threads", default="auto")
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    before = ((earlier or {}).get("choices") or {}).get("threads")
+    if wanted != "auto":
+        return int(wanted), "trainer.threads", side_by_side > 1
+    if before is not None:
+        return int(before["value"]), "as before the interruption", side_by_side > 1
+    if given.isdigit() and int(given) > 0:
+        return int(given), "OMP_NUM_THREADS is set", side_by_side > 1
+    if side_by_side > 1:
+        return (
+            max(1, cores // side_by_side),
+            f"{cores} cores for {side_by_side} runs side by side",
+            True,
+        )
+    if cores > 1 and (others := _other_runs()):
+        return (
+            max(1, cores // (others + 1)),
+            f"{cores} cores, and {others} other run(s) use them too",
+            True,
+        )
+    return cores, f"a lone run on {cores} cores", False
+
+
+def _other_runs() -> int:
+    """How many other training processes of this program are at work on this machine."""
+    own = psutil.Process()
+    family = {own.pid, *(parent.pid for parent in own.parents())}
+    others = 0
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        command = process.info["cmdline"] or []
+        is_script = any(Path(word).name == "train.py" for word in command[1:3])
+        if is_script and process.info["pid"] not in family and "python" in Path(command[0]).name:
+            others += 1
+    return others
 
 
 def _runs_side_by_side() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sweepmaker.callbacks import MetricLines, Objective
@@ -44,8 +45,9 @@ class Run:
         self.trainer = self._build_trainer(arguments)
 
     def _build_data(self) -> LightningDataModule:
-        data: LightningDataModule = build.instantiate(self.cfg.data, "data")
-        data.choices = self.choices
+        data = build.instantiate(self.cfg.data, "data", LightningDataModule)
+        if hasattr(data, "choices"):
+            data.choices = self.choices
         data.prepare_data()
         data.setup("fit")
         return data
@@ -53,9 +55,9 @@ class Run:
     def _build_model(self, channels_last: bool) -> LightningModule:
         classes = getattr(self.data, "num_classes", None)
         extra = {} if classes is None else {"num_classes": classes}
-        model: LightningModule = build.instantiate(self.cfg.model, "model", **extra)
+        model = build.instantiate(self.cfg.model, "model", LightningModule, **extra)
         if channels_last:
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
             if hasattr(model, "channels_last"):
                 model.channels_last = True
         return model
@@ -65,17 +67,16 @@ class Run:
         if arguments.get("enable_progress_bar"):
             own.append(progress_callback())
             arguments["enable_progress_bar"] = isinstance(own[-1], ProgressBar)
-        callbacks = [*own, *build.instantiate_all(self.cfg.callbacks, "callbacks")]
-        loggers = [self.csv, *build.instantiate_all(self.cfg.logger, "logger")]
+        callbacks = [*own, *build.instantiate_all(self.cfg.callbacks, "callbacks", Callback)]
+        loggers: list[Logger] = [self.csv, *build.instantiate_all(self.cfg.logger, "logger", Logger)]
         if hasattr(self.data, "position"):
             arguments.setdefault("use_distributed_sampler", False)  # its sampler shares the work out itself
         node = OmegaConf.create(arguments)
         with open_dict(node):
-            trainer: Trainer = build.instantiate(
-                node, "trainer", callbacks=callbacks, logger=loggers, profiler=self.wait,
+            return build.instantiate(
+                node, "trainer", Trainer, callbacks=callbacks, logger=loggers, profiler=self.wait,
                 default_root_dir=str(self.folder.path),
             )  # fmt: skip
-        return trainer
 
 
 def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices: Choices) -> float | None:
@@ -139,7 +140,7 @@ def _fit(run: Run, record: RunRecord | None) -> str:
     finally:
         if record is not None:
             record.timing(**run.clock.as_dict(earlier))
-    epochs = run.trainer.fit_loop.epoch_progress.current.processed
+    epochs = run.trainer.current_epoch
     return "stopped" if epochs < (run.trainer.max_epochs or 0) else "completed"
 
 
@@ -164,7 +165,8 @@ def _quiet_lightning() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for text in (".*does not have many workers.*", ".*is smaller than the logging interval.*",
-                     ".*Checkpoint directory .* exists.*", ".*module.s. in eval mode.*"):  # fmt: skip
+                     ".*Checkpoint directory .* exists.*", ".*module.s. in eval mode.*",
+                     ".*LeafSpec.*", ".*Trying to infer the .batch_size.*"):  # fmt: skip
             warnings.filterwarnings("ignore", message=text)
         yield
     for name, level in before.items():

@@ -1,0 +1,105 @@
+"""The peers of train_throughput: a plain PyTorch loop with our settings, and torchvision's recipe.
+
+python -m benchmarks.train_peers plain|torchvision ROOT EPOCHS SIZE BATCH [override ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from hydra.utils import instantiate
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import models, transforms
+from torchvision.datasets import ImageFolder
+
+from benchmarks.gate import Gate
+from sweepmaker.data.transforms import normalise
+from sweepmaker.models.networks import build_network
+from sweepmaker.models.optimization import parameter_groups
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+def plain(epochs: int, overrides: list[str]) -> None:
+    """Our data, network, optimizer, schedule and memory format in twenty lines of PyTorch."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", overrides)
+    data = instantiate(cfg.data)
+    data.setup("fit")
+    network = build_network(
+        {"library": "torchvision", "name": cfg.model.name, "dropout": None}
+        | {"num_classes": data.num_classes}
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = instantiate(cfg.optimizer)(parameter_groups(network.parameters()))
+    loader = data.train_dataloader()
+    schedule = instantiate(cfg.scheduler)(optimizer, total_steps=epochs * len(loader))
+    criterion = nn.CrossEntropyLoss(label_smoothing=cfg.model.label_smoothing)
+    network.train()
+    gate = Gate()
+    for epoch in range(epochs):
+        gate.wait()
+        seen, total = 0, torch.zeros(())
+        loader.sampler.set_epoch(epoch)
+        for images, labels in loader:
+            images = normalise(images, data.stats_.mean, data.stats_.std)
+            images = images.contiguous(memory_format=torch.channels_last)
+            loss = criterion(network(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+            seen += len(labels)
+        gate.done(seen)
+
+
+def reference(root: Path, epochs: int, size: int, batch: int) -> None:
+    """The reference recipe of torchvision by default: Pillow, v1 transforms, NCHW, fp32, SGD."""
+    transform = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size),
+            transforms.RandomHorizontalFlip(),
+            transforms.PILToTensor(),
+            transforms.ConvertImageDtype(torch.float),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    dataset = ImageFolder(str(root / "train"), transform)
+    loader = DataLoader(dataset, batch_size=batch, shuffle=True, drop_last=True)
+    network = models.efficientnet_b2(num_classes=len(dataset.classes))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30, gamma=0.1)
+    criterion = nn.CrossEntropyLoss()
+    network.train()
+    gate = Gate()
+    for _ in range(epochs):
+        gate.wait()
+        seen, right, total = 0, 0, 0.0
+        for images, labels in loader:
+            logits = network(images)
+            loss = criterion(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+            right += int((logits.argmax(1) == labels).sum())
+            seen += len(labels)
+        schedule.step()
+        gate.done(seen)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    kind, root, epochs, size, batch, *overrides = sys.argv[1:]
+    if kind == "plain":
+        plain(int(epochs), overrides)
+    else:
+        reference(Path(root), int(epochs), int(size), int(batch))
+
+
+if __name__ == "__main__":
+    main()

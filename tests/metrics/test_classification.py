@@ -1,0 +1,100 @@
+"""EpochScores against torchmetrics' own classes, and its states across inference mode."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from sweepmaker.metrics.classification import EpochScores
+
+
+def _batches(classes: int, sizes: list[int], seed: int) -> list[tuple[Tensor, Tensor]]:
+    random = torch.Generator().manual_seed(seed)
+    return [
+        (
+            torch.randn(size, classes, generator=random),
+            torch.randint(0, classes, (size,), generator=random),
+        )
+        for size in sizes
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    classes=st.integers(2, 30),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    seed=st.integers(0, 2**31),
+)
+def test_equals_torchmetrics_classes(classes: int, sizes: list[int], seed: int) -> None:
+    scores = EpochScores(classes)
+    top1 = MulticlassAccuracy(classes, average="micro")
+    top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+    f1 = MulticlassF1Score(classes, average="macro")
+    summed = 0.0
+    for logits, labels in _batches(classes, sizes, seed):
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        summed += float(loss) * len(labels)
+        scores.update(logits, labels, loss)
+        for metric in (top1, top5, f1):
+            metric.update(logits, labels)
+    found = scores.compute()
+    torch.testing.assert_close(found["top1"], top1.compute())
+    torch.testing.assert_close(found["top5"], top5.compute())
+    torch.testing.assert_close(found["f1"], f1.compute())
+    torch.testing.assert_close(float(found["loss"]), summed / sum(sizes), rtol=1e-5, atol=1e-6)
+
+
+def test_unequal_batches_count_by_image() -> None:
+    scores = EpochScores(3)
+    right, wrong = torch.tensor([[9.0, 0, 0]]), torch.tensor([[0, 9.0, 0]])
+    scores.update(right.repeat(3, 1), torch.zeros(3, dtype=torch.int64), torch.tensor(1.0))
+    scores.update(wrong, torch.zeros(1, dtype=torch.int64), torch.tensor(5.0))
+    found = scores.compute()
+    assert float(found["top1"]) == 0.75
+    assert float(found["loss"]) == 2.0
+
+
+def test_reset_forgets_and_nothing_seen_is_nan() -> None:
+    scores = EpochScores(4)
+    for logits, labels in _batches(4, [8], 0):
+        scores.update(logits, labels, torch.tensor(1.0))
+    scores.reset()
+    scores.update(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.tensor(0.0))
+    assert all(value.isnan() for value in scores.compute().values())
+
+
+def test_states_from_inference_mode_can_be_updated_outside_of_it() -> None:
+    scores = EpochScores(4)
+    (logits, labels), = _batches(4, [8], 0)  # fmt: skip
+    with torch.inference_mode():
+        scores.update(logits, labels, torch.tensor(1.0))
+        scores.reset()
+        scores.update(logits, labels, torch.tensor(1.0))
+    scores.update(logits, labels, torch.tensor(1.0))
+    assert int(scores.seen) == 16
+
+
+def test_keeps_no_graph() -> None:
+    scores = EpochScores(4)
+    logits = torch.randn(8, 4, requires_grad=True)
+    scores.update(logits, torch.zeros(8, dtype=torch.int64), logits.sum())
+    assert not scores.loss_sum.requires_grad
+
+
+def test_states_carried_over_continue_the_sums() -> None:
+    """What exact resume does: the states of every metric go into a new one."""
+    batches = _batches(6, [5, 7, 3], 1)
+    whole, first, second = EpochScores(6), EpochScores(6), EpochScores(6)
+    for logits, labels in batches:
+        whole.update(logits, labels, logits.mean())
+    for logits, labels in batches[:2]:
+        first.update(logits, labels, logits.mean())
+    for name, value in first.metric_state.items():
+        setattr(second, name, value)
+    for logits, labels in batches[2:]:
+        second.update(logits, labels, logits.mean())
+    expected, found = whole.compute(), second.compute()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
