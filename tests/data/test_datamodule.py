@@ -40,8 +40,7 @@ def batches(data: ImageDataModule, epoch: int = 0) -> list[tuple[Tensor, Tensor]
 
 def equal(one: list[tuple[Tensor, Tensor]], other: list[tuple[Tensor, Tensor]]) -> bool:
     return len(one) == len(other) and all(
-        torch.equal(a, b) and torch.equal(c, d)
-        for (a, c), (b, d) in zip(one, other, strict=True)
+        torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(one, other, strict=True)
     )
 
 
@@ -240,9 +239,7 @@ def test_huge_and_tiny_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_file_that_goes_bad_during_the_run_is_one_clear_error(
-    tmp_path: Path, workers: int
-) -> None:
+def test_a_file_that_goes_bad_during_the_run_is_one_clear_error(tmp_path: Path, workers: int) -> None:
     data = ready("folder", root=str(class_tree(tmp_path)), num_workers=workers)
     for path in (tmp_path / "train").rglob("*.jpg"):
         path.unlink()
@@ -252,9 +249,7 @@ def test_a_file_that_goes_bad_during_the_run_is_one_clear_error(
     assert "Traceback" not in str(caught.value)
 
 
-def test_prepare_data_then_setup_looks_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_prepare_data_then_setup_looks_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = module("folder", root=str(class_tree(tmp_path)))
     data.prepare_data()
     data.setup("fit")

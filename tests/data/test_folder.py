@@ -104,9 +104,7 @@ def test_the_fingerprint_is_of_names_and_content(tmp_path: Path) -> None:
     for each in (one, copy):
         each.check()
     assert one.fingerprint == copy.fingerprint
-    (tmp_path / "copy" / "train" / "cat" / "0.jpg").rename(
-        tmp_path / "copy" / "train" / "cat" / "z.jpg"
-    )
+    (tmp_path / "copy" / "train" / "cat" / "0.jpg").rename(tmp_path / "copy" / "train" / "cat" / "z.jpg")
     renamed = source(tmp_path / "copy")
     renamed.check()
     assert renamed.fingerprint != one.fingerprint
@@ -172,9 +170,7 @@ def test_a_damaged_inventory_is_made_again(tmp_path: Path, content: str) -> None
     assert again.check() == {} and again.fingerprint == first.fingerprint
 
 
-def test_read_only_data_uses_the_users_cache(
-    tmp_path: Path, user_cache: Path, looks: list[str]
-) -> None:
+def test_read_only_data_uses_the_users_cache(tmp_path: Path, user_cache: Path, looks: list[str]) -> None:
     class_tree(tmp_path, splits=())
     (tmp_path / ".sweepmaker").write_text("a file where the folder should be")
     source(tmp_path).check()

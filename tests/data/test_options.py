@@ -42,7 +42,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("key", "change"), WRONG, ids=[str(change) for _, change in WRONG])
 def test_impossible_values(key: str, change: dict[str, Any]) -> None:
-    values: dict[str, Any] = {"source": "digits", "image_size": 64, "batch_size": 8, "seed": 0} | change
+    values: dict[str, Any] = {"source": "digits", "image_size": 64, "batch_size": 8, "seed": 0}
+    values |= change
     with pytest.raises(ConfigError) as caught:
         ImageDataModule(**values)
     assert caught.value.key == key

@@ -57,9 +57,7 @@ def idx(folder: Path, *, compress: bool, train: int = 30, test: int = 10) -> Pat
 
 @pytest.mark.parametrize("below", ["", "FashionMNIST/raw"])
 @pytest.mark.parametrize("compress", [True, False])
-def test_fashion_mnist_as_debian_or_torchvision_have_it(
-    tmp_path: Path, below: str, compress: bool
-) -> None:
+def test_fashion_mnist_as_debian_or_torchvision_have_it(tmp_path: Path, below: str, compress: bool) -> None:
     idx(tmp_path / below, compress=compress)
     source = fashion_mnist(tmp_path)
     assert {split: len(items) for split, items in source.given.items()} == {

@@ -36,9 +36,7 @@ def pillow_evaluation(data: bytes, resize: int, size: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("resize", "size"), [(128, 128), (146, 128), (260, 260), (288, 260)])
 @pytest.mark.parametrize("shape", [(500, 375), (333, 501)])
-def test_evaluation_equals_pillows_bicubic(
-    resize: int, size: int, shape: tuple[int, int]
-) -> None:
+def test_evaluation_equals_pillows_bicubic(resize: int, size: int, shape: tuple[int, int]) -> None:
     data = photo_jpeg(7, shape)
     transform = evaluation_transform({"resize": resize, "image_size": size})
     ours = transform(decode_image(bytearray(data), name="x"))

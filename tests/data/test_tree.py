@@ -28,9 +28,7 @@ def test_split_folders(tmp_path: Path, valid: str) -> None:
 
 def test_one_tree(tmp_path: Path) -> None:
     tree = walk_tree(class_tree(tmp_path, splits=()))
-    assert {split: list(classes) for split, classes in tree.files.items()} == {
-        "train": ["cat", "dog"]
-    }
+    assert {split: list(classes) for split, classes in tree.files.items()} == {"train": ["cat", "dog"]}
 
 
 def test_natural_order() -> None:

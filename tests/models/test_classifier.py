@@ -63,9 +63,7 @@ def test_fit_learns_and_logs_every_name() -> None:
     trainer = _trainer(max_epochs=6)
     trainer.fit(module, _loader(), _loader(20))
     logged = trainer.callback_metrics
-    names = {
-        f"{split}/{name}" for split in ("train", "valid") for name in ("loss", "top1", "top5", "f1")
-    }
+    names = {f"{split}/{name}" for split in ("train", "valid") for name in ("loss", "top1", "top5", "f1")}
     assert set(logged) == names | {"lr"}
     assert logged["train/top1"] > 0.9
     assert logged["lr"] < 1e-4  # one-cycle has come to its end
@@ -118,16 +116,12 @@ def test_head_trains_alone(name: str) -> None:
         trainer.fit(module, _loader(), _loader(8))
     assert not [warning for warning in caught if "eval mode" in str(warning.message)]
     changed = {
-        key
-        for key, tensor in module.network.state_dict().items()
-        if not torch.equal(tensor, before[key])
+        key for key, tensor in module.network.state_dict().items() if not torch.equal(tensor, before[key])
     }
     head = "fc." if name == SMALL else "classifier.1."
     assert changed == {f"{head}weight", f"{head}bias"}  # no running statistics either
     optimized = {
-        id(parameter)
-        for group in trainer.optimizers[0].param_groups
-        for parameter in group["params"]
+        id(parameter) for group in trainer.optimizers[0].param_groups for parameter in group["params"]
     }
     assert optimized == heads
 
@@ -239,10 +233,7 @@ def test_lightning_is_not_needed_to_rebuild_a_network() -> None:
     import subprocess
     import sys
 
-    code = (
-        "import sys; from sweepmaker.models import build_network; "
-        "assert 'lightning' not in sys.modules"
-    )
+    code = "import sys; from sweepmaker.models import build_network; assert 'lightning' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError):
         from sweepmaker import models

@@ -80,9 +80,7 @@ def _url(server: _Server, path: str) -> str:
     return f"http://127.0.0.1:{server.server_port}/{path}"
 
 
-def test_downloads_once(
-    server: _Server, checkpoints: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_downloads_once(server: _Server, checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = _url(server, f"net-{DIGITS}.pth")
     file = fetch_url(url, 5)
     assert file == checkpoints / f"net-{DIGITS}.pth"
@@ -103,9 +101,7 @@ def test_downloads_once(
         (f"missing-{DIGITS}.pth", "404"),
     ],
 )
-def test_a_failed_download_leaves_nothing(
-    server: _Server, checkpoints: Path, path: str, reason: str
-) -> None:
+def test_a_failed_download_leaves_nothing(server: _Server, checkpoints: Path, path: str, reason: str) -> None:
     with pytest.raises(UnobtainableError, match=reason):
         fetch_url(_url(server, path), 0.5)
     assert not checkpoints.exists() or not list(checkpoints.iterdir())
@@ -121,9 +117,7 @@ def test_no_answer_ends_in_time(checkpoints: Path, monkeypatch: pytest.MonkeyPat
         assert time.monotonic() - start < 5
 
 
-def test_name_lookup_that_hangs_ends_in_time(
-    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_name_lookup_that_hangs_ends_in_time(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     released = threading.Event()
 
@@ -145,9 +139,7 @@ def test_zero_asks_the_cache_only(server: _Server, checkpoints: Path) -> None:
     assert not server.requests
 
 
-def test_folder_that_cannot_be_made(
-    server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_that_cannot_be_made(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "file"))
     with pytest.raises(UnobtainableError, match="failed"):

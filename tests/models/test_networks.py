@@ -77,9 +77,7 @@ def test_dropout_is_set_beside_the_head_only() -> None:
     network = build_network(architecture("efficientnet_b0", 5, dropout=0.45))
     rates = [module.p for module in network.modules() if isinstance(module, nn.Dropout)]
     assert rates == [0.45]
-    timm_network: Any = build_network(
-        architecture("tf_efficientnet_lite0", 5, library="timm", dropout=0.45)
-    )
+    timm_network: Any = build_network(architecture("tf_efficientnet_lite0", 5, library="timm", dropout=0.45))
     assert timm_network.drop_rate == 0.45
 
 

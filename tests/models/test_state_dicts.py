@@ -53,9 +53,7 @@ def test_head_of_another_size_is_left_out(name: str) -> None:
     target = build_network(architecture(name, 4))
     before = {key: tensor.clone() for key, tensor in target.state_dict().items()}
     assert load_into(target, source.state_dict(), "x") == "new"
-    changed = {
-        key for key, tensor in target.state_dict().items() if not torch.equal(tensor, before[key])
-    }
+    changed = {key for key, tensor in target.state_dict().items() if not torch.equal(tensor, before[key])}
     heads = {"fc.weight", "fc.bias", "classifier.1.weight", "classifier.1.bias"}
     assert changed
     assert not changed & heads

@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config.errors import ConfigError, UserError
 
-
 Part = TypeVar("Part")
 
 

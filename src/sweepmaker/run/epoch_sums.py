@@ -39,6 +39,8 @@ def restore(trainer: Trainer, module: LightningModule, sums: dict[str, Any]) -> 
     results = _results(trainer)
     for key, entry in sums["logged"].items():
         results[key] = _restore_logged(trainer, module, entry)
+    # or Lightning takes the next batch for the first of an epoch, and empties the sums
+    trainer._logger_connector._first_loop_iter = False
 
 
 def _results(trainer: Trainer) -> _ResultCollection:

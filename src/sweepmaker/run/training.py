@@ -12,11 +12,13 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sweepmaker.callbacks import MetricLines, Objective
 from sweepmaker.callbacks.progress import progress_callback
 from sweepmaker.config.choices import Choices
+from sweepmaker.config.errors import ConfigError
 from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
 from sweepmaker.run.clock import DataWait, FitClock
 from sweepmaker.run.csv_logger import MetricsCSV
@@ -58,8 +60,9 @@ class Run:
         model = build.instantiate(self.cfg.model, "model", LightningModule, **extra)
         if channels_last:
             model = model.to(memory_format=torch.channels_last)
-            if hasattr(model, "channels_last"):
-                model.channels_last = True
+            net: Any = model
+            if hasattr(net, "channels_last"):
+                net.channels_last = True
         return model
 
     def _build_trainer(self, arguments: dict[str, Any]) -> Trainer:
@@ -68,13 +71,13 @@ class Run:
             own.append(progress_callback())
             arguments["enable_progress_bar"] = isinstance(own[-1], ProgressBar)
         callbacks = [*own, *build.instantiate_all(self.cfg.callbacks, "callbacks", Callback)]
-        loggers: list[Logger] = [self.csv, *build.instantiate_all(self.cfg.logger, "logger", Logger)]
+        others: list[Logger] = build.instantiate_all(self.cfg.logger, "logger", Logger)  # type: ignore[type-abstract]
         if hasattr(self.data, "position"):
             arguments.setdefault("use_distributed_sampler", False)  # its sampler shares the work out itself
         node = OmegaConf.create(arguments)
         with open_dict(node):
             return build.instantiate(
-                node, "trainer", Trainer, callbacks=callbacks, logger=loggers, profiler=self.wait,
+                node, "trainer", Trainer, callbacks=callbacks, logger=[self.csv, *others], profiler=self.wait,
                 default_root_dir=str(self.folder.path),
             )  # fmt: skip
 
@@ -95,18 +98,21 @@ def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices:
         UserError: something that the user can mend.
         Interrupted: a signal asked for an end; what was done is saved.
     """
-    with _quiet_lightning():
-        run = Run(cfg, folder, choices)
-        _describe(run, record)
-        state = "completed"
-        if cfg.train:
-            state = _fit(run, record)
-            _finish_fit(run, record)
-        if cfg.test:
-            evaluation.test(run.trainer, run.model, run.data, cfg, folder)
-        if record is not None:
-            record.end(state)
-        return run.objective.best
+    try:
+        with _quiet_lightning():
+            run = Run(cfg, folder, choices)
+            _describe(run, record)
+            state = "completed"
+            if cfg.train:
+                state = _fit(run, record)
+                _finish_fit(run, record)
+            if cfg.test:
+                evaluation.test(run.trainer, run.model, run.data, cfg, folder)
+    except MisconfigurationException as error:
+        raise ConfigError(str(error), key="trainer") from error
+    if record is not None:
+        record.end(state)
+    return run.objective.best
 
 
 def _describe(run: Run, record: RunRecord | None) -> None:

@@ -1,0 +1,99 @@
+"""Runs that are interrupted, killed and continued end like runs that never were, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.integration.runs import (
+    SIGINT,
+    SIGKILL,
+    SIGTERM,
+    TINY,
+    assert_equal_runs,
+    survive,
+    train,
+    train_and_signal,
+)  # fmt: skip
+
+ARGUMENTS = [*TINY, "epochs=3"]
+OWN = [
+    "model={_target_: tests.integration.own_code.OwnModule, lr: 0.01}",
+    "data={_target_: tests.integration.own_code.OwnData, batch_size: 50}",
+    "objective.name=val_acc", "epochs=3", "test=false",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reference") / "run"
+    ended = train(*ARGUMENTS, f"hydra.run.dir={folder}")
+    assert ended.code == 0, ended.err
+    return folder
+
+
+def test_sigterm_in_an_epoch_then_resume(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    # after the first epoch's line: somewhere in the second epoch
+    first = train_and_signal([*ARGUMENTS, f"hydra.run.dir={folder}"], SIGTERM, 7, 0.3, tmp_path)
+    assert first.code == 143, first.err
+    record = json.loads((folder / "run.json").read_text())
+    assert record["state"] == "interrupted"
+    assert f"resume={folder}" in first.err
+    ended = train(f"resume={folder}", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert "continuing from last.ckpt" in ended.err
+    assert json.loads((folder / "run.json").read_text())["state"] == "completed"
+    assert_equal_runs(undisturbed, folder)
+
+
+def test_a_broken_checkpoint_falls_back_to_the_one_before(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = train_and_signal([*ARGUMENTS, f"hydra.run.dir={folder}"], SIGKILL, 8, 0.3, tmp_path)
+    assert ended.code == -9
+    last = folder / "checkpoints" / "last.ckpt"
+    assert (folder / "checkpoints" / "previous.ckpt").exists(), ended.err
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    last.write_bytes(bytes(content))
+    again = train(f"resume={folder}", cwd=tmp_path)
+    assert again.code == 0, again.err
+    assert "last.ckpt is broken" in again.err and "continuing from previous.ckpt" in again.err
+    assert_equal_runs(undisturbed, folder)
+
+
+def test_a_run_folder_with_a_checkpoint_is_continued_unasked(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    ended = train(*ARGUMENTS, f"hydra.run.dir={folder}")
+    assert ended.code == 0 and "nothing to do" in ended.err
+    assert_equal_runs(undisturbed, folder)
+
+
+def test_own_code_resumes_too(tmp_path: Path) -> None:
+    """A shuffling DataLoader, noise from the global generator, self.log's own averages."""
+    reference = tmp_path / "reference"
+    assert (ended := train(*OWN, f"hydra.run.dir={reference}")).code == 0, ended.err
+    assert "[metric] val_acc_best=" in ended.out
+    _, broken = survive(tmp_path / "run", OWN, [SIGTERM], seed=3, cwd=tmp_path)
+    assert broken[0].code in (0, 143)
+    assert_equal_runs(reference, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_signals_at_random_moments(undisturbed: Path, tmp_path: Path, seed: int) -> None:
+    signals = [[SIGTERM, SIGTERM], [SIGKILL, SIGTERM], [SIGINT, SIGKILL]][seed % 3]
+    survive(tmp_path / "run", ARGUMENTS, signals, seed, tmp_path)
+    assert_equal_runs(undisturbed, tmp_path / "run")
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize("seed", range(100, 150))
+def test_many_signals_at_random_moments(undisturbed: Path, tmp_path: Path, seed: int) -> None:
+    signals = [[SIGTERM] * 3, [SIGKILL] * 3, [SIGTERM, SIGKILL, SIGINT]][seed % 3]
+    survive(tmp_path / "run", ARGUMENTS, signals, seed, tmp_path)
+    assert_equal_runs(undisturbed, tmp_path / "run")
