@@ -30,7 +30,8 @@ class Gate:
         self._start = 0.0
 
     def wait(self) -> None:
-        """Wait for the turn and start the clock."""
+        """Say that all other work is done, wait for the turn and start the clock."""
+        print("ready", file=self._done, flush=True)
         if not self._go.read(1):
             raise SystemExit("the benchmark has gone away")
         self._start = time.process_time()
@@ -64,23 +65,24 @@ class Candidate:
         self._done = os.fdopen(done_read)
 
     def epoch(self) -> dict[str, float]:
-        """Let it do one epoch; ``images`` and ``seconds``."""
+        """Let it do one epoch; ``images`` and ``seconds``. Returns when it waits again."""
         os.write(self._go, b"g")
         line = self._done.readline()
         if not line:
             raise SystemExit(f"a candidate ended early:\n{self._log.read_text()[-3000:]}")
         result: dict[str, float] = json.loads(line)
+        self.wait()
         return result
 
-    def end(self) -> None:
-        """Let it end by itself."""
-        os.close(self._go)
-        self._process.wait(timeout=120)
+    def wait(self) -> None:
+        """Wait until it is ready for its next turn, or has ended."""
+        if not self._done.readline():
+            self._process.wait()
 
 
 class EpochGate(Callback):
     """Measures each training epoch of a Trainer: from before its first batch is loaded until its
-    last step is done, so without validation and checkpoints, which a plain loop has not.
+    last step is done, with the checkpoint that `train.py` saves to resume from, without validation.
     """
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -24,7 +25,7 @@ from sweepmaker.models.optimization import parameter_groups
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
-def plain(epochs: int, overrides: list[str]) -> None:
+def plain(checkpoint: Path, epochs: int, overrides: list[str]) -> None:
     """Our data, network, optimizer, schedule and memory format in twenty lines of PyTorch."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("train", overrides)
@@ -54,10 +55,11 @@ def plain(epochs: int, overrides: list[str]) -> None:
             schedule.step()
             total += loss.detach()
             seen += len(labels)
+        save(checkpoint, network, optimizer, schedule)
         gate.done(seen)
 
 
-def reference(root: Path, epochs: int, size: int, batch: int) -> None:
+def reference(root: Path, checkpoint: Path, epochs: int, size: int, batch: int) -> None:
     """The reference recipe of torchvision by default: Pillow, v1 transforms, NCHW, fp32, SGD."""
     transform = transforms.Compose(
         [
@@ -89,16 +91,24 @@ def reference(root: Path, epochs: int, size: int, batch: int) -> None:
             right += int((logits.argmax(1) == labels).sum())
             seen += len(labels)
         schedule.step()
+        save(checkpoint, network, optimizer, schedule)
         gate.done(seen)
+
+
+def save(path: Path, *parts: Any) -> None:
+    """What every such script saves once an epoch, as `train.py` does: all that it goes on from."""
+    torch.save([part.state_dict() for part in parts], path)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    kind, root, epochs, size, batch, *overrides = sys.argv[1:]
+    kind, folder, epochs, size, batch, *overrides = sys.argv[1:]
+    root = Path(folder)
+    checkpoint = root.parent / f"{kind}.pt"
     if kind == "plain":
-        plain(int(epochs), overrides)
+        plain(checkpoint, int(epochs), overrides)
     else:
-        reference(Path(root), int(epochs), int(size), int(batch))
+        reference(root, checkpoint, int(epochs), int(size), int(batch))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ def main() -> None:
                 commands(here / "photos", here / "run", options.repeats + 1).items()
             )
         }
+        for candidate in candidates.values():
+            candidate.wait()
 
         def speed(name: str) -> float:
             result = candidates[name].epoch()
@@ -69,8 +71,6 @@ def main() -> None:
 
         turns = {name: lambda name=name: speed(name) for name in candidates}
         speeds = interleave(turns, repeats=options.repeats)
-        for candidate in candidates.values():
-            candidate.end()
     for name, values in speeds.items():
         report.add(name, values)
     for name, (_, target) in PEERS.items():

@@ -41,9 +41,11 @@ def _modules(node: ast.AST, package: tuple[str, ...]) -> Iterator[str]:
             source = ".".join([*start, *([module] if module else [])])
             yield source
             yield from (f"{source}.{name.name}" for name in names)
-        case ast.Call(func=function, args=[ast.Constant(value=str(module)), *_]) if ast.unparse(
-            function
-        ) in ("importlib.import_module", "import_module", "__import__"):
+        case ast.Call(func=function, args=[ast.Constant(value=str(module)), *_]) if ast.unparse(function) in (
+            "importlib.import_module",
+            "import_module",
+            "__import__",
+        ):
             yield module
 
 

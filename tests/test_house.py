@@ -72,8 +72,7 @@ def test_files_stay_short() -> None:
     for folder in ("src", "launchers", "tests", "benchmarks"):
         files += (ROOT / folder).rglob("*.py")
     lengths = {
-        str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines())
-        for file in files
+        str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in files
     }
     assert lengths, "no file found: the test looks in the wrong place"
     assert {name: n for name, n in lengths.items() if n > LONGEST_FILE} == {}

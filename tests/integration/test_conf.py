@@ -27,6 +27,8 @@ def test_composes_and_passes_the_checks(file: Path, tmp_path: Path) -> None:
     overrides = _override(file)
     if "dogs" in file.stem or file.name == "folder.yaml":
         overrides.append(f"data.root={tmp_path}")
+    if file.stem == "own":
+        overrides.append(f"{file.parent}._target_=my_project.Own")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(
             "train", overrides=[*overrides, f"hydra.runtime.output_dir={tmp_path}"], return_hydra_config=True

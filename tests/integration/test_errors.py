@@ -17,7 +17,7 @@ MISTAKES = [
     (["dataa=digits"], ["dataa", "did you mean data?"]),
     (
         ["data=digitz"],
-        ["there is no 'digitz'", "did you mean digits?", "digits, dogs, fashion_mnist, folder"],
+        ["there is no 'digitz'", "did you mean digits?", "digits, dogs, fashion_mnist, folder, own"],
     ),
     (["+experiment=b3"], ["there is no 'b3'", "b2, b2_dogs, b2_fashion, head"]),
     (["experiment=b2", "lr=1e-3"], ["takes a plus", "python train.py +experiment=b2 lr=1e-3"]),
@@ -36,6 +36,7 @@ MISTAKES = [
     (["train=false"], ["ckpt_path: is needed with train=false"]),
     (["train=false", "ckpt_path=/no/such"], ["ckpt_path: there is no /no/such"]),
     (["resume=/no/such"], ["resume: /no/such is not the folder of a run"]),
+    (["model=own"], ["model._target_: is not set"]),
     (["lr"], ["'lr' is not key=value"]),
     (["lr=1e-3,3e-3"], ["train.py -m lr=1e-3,3e-3"]),
     (

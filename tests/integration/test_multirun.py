@@ -26,7 +26,7 @@ def test_sweep(launcher: str, tmp_path: Path) -> None:
     assert (sweep / "multirun.yaml").exists()
     assert _states(sweep) == ["completed", "completed"]
     overrides = [json.loads(path.read_text())["overrides"][-1] for path in sorted(sweep.glob("*/run.json"))]
-    assert overrides == ["lr=1e-3", "lr=3e-3"]
+    assert overrides == ["lr=0.001", "lr=0.003"]
 
 
 def test_side_by_side_runs_share_the_cores(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from tests.integration.runs import (
 
 ARGUMENTS = [*TINY, "epochs=3"]
 OWN = [
-    "model={_target_: tests.integration.own_code.OwnModule, lr: 0.01}",
-    "data={_target_: tests.integration.own_code.OwnData, batch_size: 50}",
+    "model=own", "model._target_=tests.integration.own_code.OwnModule", "+model.lr=0.01",
+    "data=own", "data._target_=tests.integration.own_code.OwnData", "+data.batch_size=50",
     "objective.name=val_acc", "epochs=3", "test=false",
 ]  # fmt: skip
 

@@ -76,7 +76,7 @@ def _has_event_files(folder: Path, ended: Ended) -> None:
 
 def _skipped_is_listed(folder: Path, ended: Ended) -> None:
     data = _record(folder)["data"]
-    assert [Path(name).name for name in data["skipped"]] == ["broken.jpg"]
+    assert [Path(entry["file"]).name for entry in data["skipped"]] == ["broken.jpg"]
     assert data["classes"] == ["001.Großer Hund", "002.Wolf"]
 
 

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
-from torchmetrics import CatMetric, MeanMetric, MetricCollection
+from torchmetrics import CatMetric, MaxMetric, MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from sweepmaker.callbacks import BestCheckpoint, Objective, ResumeCheckpoint
@@ -43,6 +43,11 @@ class Net(LightningModule):
         self.valid_scores = MetricCollection(parts, prefix="valid/").clone()
         self.mean = MeanMetric()
         self.losses = CatMetric()
+        self.best = MaxMetric()
+
+    def on_train_start(self) -> None:
+        self.valid_scores.reset()  # what sanity checks left behind, as widespread templates do it
+        self.best.reset()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
@@ -57,6 +62,8 @@ class Net(LightningModule):
         self.log("train/sum", loss, on_step=False, on_epoch=True, reduce_fx="sum")
         self.log("train/max", loss, on_step=False, on_epoch=True, reduce_fx="max")
         self.log("train/min", loss, on_step=False, on_epoch=True, reduce_fx=torch.min)
+        self.log("train/builtin", loss, on_step=False, on_epoch=True, reduce_fx=sum)
+        self.log("train/step", loss)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -68,6 +75,10 @@ class Net(LightningModule):
         self.valid_scores.update(out, batch[1])
         self.log_dict(self.valid_scores, on_epoch=True)
         self.log("valid/loss", nn.functional.cross_entropy(out, batch[1]))
+
+    def on_validation_epoch_end(self) -> None:
+        self.best.update(self.valid_scores.compute()["valid/acc"])
+        self.log("valid/acc_best", self.best.compute())
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=0.05)
@@ -221,7 +232,15 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
         return [] if same else [where]
     if isinstance(one, dict) and isinstance(other, dict):
         found = [f"{where}/{key} only once" for key in one.keys() ^ other.keys()]
-        return found + [d for key in one.keys() & other.keys() for d in differences(one[key], other[key], f"{where}/{key}")]
+        return found + [
+            d
+            for key in one.keys() & other.keys()
+            for d in differences(one[key], other[key], f"{where}/{key}")
+        ]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [d for place, pair in enumerate(zip(one, other, strict=True)) for d in differences(*pair, f"{where}/{place}")]
+        return [
+            d
+            for place, pair in enumerate(zip(one, other, strict=True))
+            for d in differences(*pair, f"{where}/{place}")
+        ]
     return [] if one == other else [f"{where}: {one!r} != {other!r}"]

@@ -44,14 +44,15 @@ class Objective(Checkpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking and trainer.state.fn == "fit":
-            self._update(trainer)
+            self._update(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # without a validation split the objective can still be a training metric
         if self.name in trainer.callback_metrics and not _validates(trainer):
-            self._update(trainer)
+            # counted already, while Lightning still logs the epoch's metrics under the step before
+            self._update(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped - 1)
 
-    def _update(self, trainer: Trainer) -> None:
+    def _update(self, trainer: Trainer, step: int) -> None:
         if self.name not in trainer.callback_metrics:
             raise ConfigError(
                 f"no metric {self.name!r} was logged in validation",
@@ -67,10 +68,11 @@ class Objective(Checkpoint):
         if self.best is None:
             return
         trainer.callback_metrics[self.best_name] = torch.tensor(self.best)
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped
         for logger in trainer.loggers:
             logger.log_metrics({self.best_name: self.best, "epoch": trainer.current_epoch}, step=step)
 
 
 def _validates(trainer: Trainer) -> bool:
-    return bool(trainer.enable_validation and sum(trainer.num_val_batches))
+    # no loader yet: a resumed run whose first epoch has no validation (check_val_every_n_epoch)
+    loads = trainer.val_dataloaders is None or sum(trainer.num_val_batches)
+    return bool(trainer.enable_validation and loads)

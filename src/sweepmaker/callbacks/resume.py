@@ -30,9 +30,10 @@ class ResumeCheckpoint(Checkpoint):
         self._interval_s = every_n_minutes * 60 if every_n_minutes else float("inf")
         self._saved_at = time.monotonic()
         self._epoch_rng: dict[str, Any] = {}
-        self._snapshot: dict[str, Any] | None = None
+        self._snapshot: dict[str, Any] = {}
+        self._sums: dict[str, Any] | None = None  # to be restored
         self._batch_due = False
-        self._after_validation = False
+        self._counts_again = False
         self._resuming: dict[str, Any] | None = None
         self._loader_is_ready = True  # the first epoch of a process: its loader was iterated before
 
@@ -68,22 +69,35 @@ class ResumeCheckpoint(Checkpoint):
         if self._resuming is None:
             return
         state, self._resuming = self._resuming, None
-        if state["place"] == "batch" and not hasattr(getattr(trainer, "datamodule", None), "position"):
-            _skip(trainer, state["batch"])
+        self._sums = state["sums"]
         if state["place"] in ("batch", "validation"):
             self._loader_is_ready = False  # that epoch goes on; the next one it hears of is another
-            epoch_sums.restore(trainer, pl_module, state["sums"])
+            finds_its_place = hasattr(getattr(trainer, "datamodule", None), "position")
+            if not finds_its_place and state["batch"] < trainer.num_training_batches:
+                _skip(trainer, state["batch"])
+            # or Lightning takes the next batch for the first of the epoch, and empties the sums
+            trainer._logger_connector._first_loop_iter = False
             rng.restore(state["rng"])
             self._snapshot = {"rng": state["rng"], "sums": state["sums"]}
         for logger in trainer.loggers:
             if isinstance(logger, MetricsCSV):
                 logger.truncate(state["rows"])
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore_sums(trainer, pl_module)
+
+    def _restore_sums(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Once, as late as can be: modules like to reset their metrics when training starts."""
+        if self._sums is not None:
+            epoch_sums.restore(trainer, pl_module, self._sums)
+            self._sums = None
+
     # --- saving
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._snapshot = None
-        self._batch_due = self._after_validation = False
+        self._restore_sums(trainer, pl_module)
+        self._take_snapshot(trainer, pl_module)
+        self._batch_due = self._counts_again = False
         if not self._loader_is_ready:
             self._epoch_rng = rng.capture()
             self._save(trainer, "epoch", 0)
@@ -93,37 +107,47 @@ class ResumeCheckpoint(Checkpoint):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        self._restore_sums(trainer, pl_module)
         if self._batch_due:
             self._save(trainer, "batch", batch_idx)
             interrupt.raise_if_requested()
-        self._batch_due = self._after_validation = False
+        self._batch_due = self._counts_again = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._after_validation = False
-        before_validation = _validation_is_next(trainer, batch_idx)
+        self._counts_again = False
+        fetcher = trainer.fit_loop._data_fetcher
+        assert fetcher is not None
+        before_validation = trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
         due = self._asked(trainer) or time.monotonic() - self._saved_at > self._interval_s
         last = batch_idx + 1 >= trainer.num_training_batches
+        self._snapshot = {}
         if due or before_validation or last:
             # now, not when it is saved: fetching the next batch may draw from the global generators
             self._take_snapshot(trainer, pl_module)
         self._batch_due = due and not before_validation and not last
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and self._asked(trainer):
-            if self._snapshot is not None:
-                self._save(trainer, "validation", trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not self._asked(trainer):
+            return
+        if self._snapshot:  # else nobody knew that this validation would come: wait for its end
+            self._save(trainer, "validation", trainer.fit_loop.epoch_loop.batch_progress.current.ready)
             interrupt.raise_if_requested()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             # validation in the middle of an epoch: what comes next starts from here
             self._take_snapshot(trainer, pl_module)
-            self._after_validation = True
+            self._counts_again = not trainer.fit_loop._should_accumulate()
             self._batch_due = self._asked(trainer)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # or Lightning leaves ReduceLROnPlateau out in a resumed epoch, for want of the metrics we restored
+        trainer.fit_loop._restarting = False
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_snapshot(trainer, pl_module)
         self._save(trainer, "finished", 0)
 
     def _take_snapshot(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -138,17 +162,16 @@ class ResumeCheckpoint(Checkpoint):
         if place == "epoch":
             position.at_epoch_start(checkpoint["loops"], epoch)
         elif place == "batch":
-            position.at_batch(checkpoint["loops"], batch, after_validation=self._after_validation)
+            position.at_batch(checkpoint["loops"], batch, counts_again=self._counts_again)
         elif place == "validation":
             position.before_validation(checkpoint["loops"])
-        snapshot = self._snapshot or {"rng": rng.capture(), "sums": {}}
         checkpoint[checkpoints.EXTRA] = {
             "place": place,
             "epoch": epoch,
             "batch": batch,
             "epoch_rng": self._epoch_rng,
             "rows": csv.rows if csv is not None else 0,
-            **snapshot,
+            **self._snapshot,
         }
         if trainer.is_global_zero:
             checkpoints.save(self._folder, checkpoint)
@@ -163,16 +186,6 @@ class ResumeCheckpoint(Checkpoint):
             if asked:
                 interrupt.request()
         return asked
-
-
-def _validation_is_next(trainer: Trainer, batch_idx: int) -> bool:
-    loop = trainer.fit_loop.epoch_loop
-    if not loop._should_check_val_epoch() or not trainer.enable_validation:
-        return False
-    interval = trainer.val_check_batch
-    if interval is None or interval == float("inf"):
-        return bool(loop.batch_progress.is_last_batch)
-    return (batch_idx + 1) % int(interval) == 0
 
 
 def _skip(trainer: Trainer, batches: int) -> None:

@@ -6,11 +6,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sweepmaker.config import argv, hydra_errors
 from sweepmaker.config.errors import EXIT_FAILED, UserError
 from sweepmaker.run import interrupt
+
+
+_SOURCE = Path(__file__).resolve().parents[2]
 
 
 class RunFailed(Exception):
@@ -32,6 +36,8 @@ def start(main: Callable[[], Any]) -> NoReturn:
     interrupt.install()
     # Hydra prints errors its own way and ends with 1; with this it hands them to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # processes that a launcher or DDP starts shall run this checkout's code, as this one does
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_SOURCE), os.environ.get("PYTHONPATH"))))
     code = 0
     try:
         sys.argv = argv.prepare(sys.argv)

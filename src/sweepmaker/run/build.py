@@ -56,6 +56,7 @@ def instantiate(node: DictConfig, key: str, kind: type[Part], **extra: Any) -> P
             f"{node._target_} does not take it",
             key=f"{key}.{unknown[0]}",
             allowed=", ".join(name for name in parameters if name not in ("self", "args", "kwargs")),
+            fix=f"leave it out; for code of your own begin with {key}=own {key}._target_={node._target_}",
         )
     extra = {name: value for name, value in extra.items() if takes_any or name in parameters}
     try:

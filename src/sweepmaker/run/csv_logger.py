@@ -37,6 +37,7 @@ class MetricsCSV(Logger):
         self._earlier = float(self._rows[-1]["seconds"]) if self._rows else 0.0
         self._start = time.monotonic()
         self._pending: dict[str, str] | None = None
+        self._reopened = False  # the pending row stands in the file already, with less in it
         self.truncate(len(self._rows))
 
     @property
@@ -64,6 +65,13 @@ class MetricsCSV(Logger):
         place = {"epoch": epoch, "step": "" if step is None else str(step)}
         if self._pending is not None and any(self._pending[key] != place[key] for key in place):
             self.flush()
+        if (
+            self._pending is None
+            and self._rows
+            and all(self._rows[-1].get(key) == place[key] for key in place)
+        ):
+            # a checkpoint flushed this row before it was whole
+            self._pending, self._reopened = self._rows.pop(), True
         if self._pending is None:
             self._pending = {**place, "seconds": f"{self.seconds:.3f}"}
         self._pending.update(values)
@@ -82,15 +90,17 @@ class MetricsCSV(Logger):
         self._rows.append(row)
         new = [name for name in dict.fromkeys((*_FIRST, *row)) if name not in self._columns]
         self._columns += new
-        if new:
+        if new or self._reopened:
             self._rewrite()
         else:
             with self._path.open("a", newline="") as file:
                 file.write(_line([row.get(name, "") for name in self._columns]))
 
+    @rank_zero_only
     def truncate(self, rows: int) -> None:
         """Keep the first ``rows`` rows: those that the checkpoint knew of."""
         self._pending = None
+        self._reopened = False
         self._rows = self._rows[:rows]
         self._columns = [
             name for name in self._columns if name in _FIRST or any(row.get(name) for row in self._rows)
@@ -108,6 +118,7 @@ class MetricsCSV(Logger):
         self.flush()
 
     def _rewrite(self) -> None:
+        self._reopened = False
         text = _line(self._columns) if self._columns else ""
         text += "".join(_line([row.get(name, "") for name in self._columns]) for row in self._rows)
         atomic.write_text(self._path, text)

@@ -1,12 +1,14 @@
-"""The sums of an unfinished epoch: torchmetrics states, and what Lightning's ``self.log`` adds up.
+"""The sums of an unfinished epoch: torchmetrics states, what Lightning's ``self.log`` adds up, and the
+gradients of an unfinished step.
 
-Lightning's checkpoints hold neither, so an epoch resumed in the middle would report the metrics of
+Lightning's checkpoints hold none of it, so an epoch resumed in the middle would report the metrics of
 its second half. Works for any LightningModule; ``self.log``'s sums live in a private collection of
 Lightning's, which is why pyproject.toml bounds its version and a test keeps this true.
 """
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import torch
@@ -27,7 +29,15 @@ _META_FIELDS = (
 
 def capture(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     """A copy of the running sums, made of tensors, numbers and strings."""
-    return {"metrics": _capture_metrics(module), "logged": _capture_logged(_results(trainer))}
+    loop = trainer.fit_loop.epoch_loop
+    # those of a validation that has just ended, which Lightning is about to reset
+    done = {id(entry.value) for entry in loop.val_loop._results.values() if not entry.is_tensor}
+    return {
+        "metrics": _capture_metrics(module, done),
+        "logged": _capture_logged(loop._results),
+        "shown": {name: value.detach().cpu().clone() for name, value in trainer.callback_metrics.items()},
+        "gradients": _gradients(module) if loop._should_accumulate() else {},
+    }
 
 
 def restore(trainer: Trainer, module: LightningModule, sums: dict[str, Any]) -> None:
@@ -36,18 +46,25 @@ def restore(trainer: Trainer, module: LightningModule, sums: dict[str, Any]) -> 
     for name, saved in sums["metrics"].items():
         if name in metrics:
             _restore_metric(metrics[name], saved)
-    results = _results(trainer)
+    results = trainer.fit_loop.epoch_loop._results
     for key, entry in sums["logged"].items():
         results[key] = _restore_logged(trainer, module, entry)
-    # or Lightning takes the next batch for the first of an epoch, and empties the sums
-    trainer._logger_connector._first_loop_iter = False
+    shown = {name: value.to(module.device) for name, value in sums["shown"].items()}
+    trainer._logger_connector._callback_metrics.update(shown)
+    for name, parameter in module.named_parameters():
+        if name in sums["gradients"]:
+            parameter.grad = sums["gradients"][name].to(parameter.device)
 
 
-def _results(trainer: Trainer) -> _ResultCollection:
-    return trainer.fit_loop.epoch_loop._results
+def _gradients(module: LightningModule) -> dict[str, torch.Tensor]:
+    return {
+        name: parameter.grad.detach().cpu().clone()
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None
+    }
 
 
-def _capture_metrics(module: LightningModule) -> dict[str, Any]:
+def _capture_metrics(module: LightningModule, left_out: set[int]) -> dict[str, Any]:
     for part in module.modules():
         if isinstance(part, MetricCollection):
             # metrics that share a state only have it up to date after this public accessor
@@ -55,7 +72,7 @@ def _capture_metrics(module: LightningModule) -> dict[str, Any]:
     return {
         name: {"state": _copy(part.metric_state), "updates": part._update_count}
         for name, part in module.named_modules()
-        if isinstance(part, Metric) and part._update_count
+        if isinstance(part, Metric) and part._update_count and id(part) not in left_out
     }
 
 
@@ -84,7 +101,8 @@ def _capture_logged(results: _ResultCollection) -> dict[str, Any]:
     return {
         key: {
             "meta": {field: getattr(entry.meta, field) for field in _META_FIELDS},
-            "reduce": entry.meta.reduce_fx.__name__ if entry.is_tensor else "mean",
+            "reduce": entry.meta.reduce_fx.__name__,
+            "builtin": entry.meta.reduce_fx in (sum, min, max),
             "sync": entry.meta.sync.should,
             "rank_zero_only": entry.meta.sync.rank_zero_only,
             "is_tensor": entry.is_tensor,
@@ -97,7 +115,8 @@ def _capture_logged(results: _ResultCollection) -> dict[str, Any]:
 
 
 def _restore_logged(trainer: Trainer, module: LightningModule, entry: dict[str, Any]) -> _ResultMetric:
-    meta = _Metadata(**entry["meta"], reduce_fx=getattr(torch, entry["reduce"]))
+    reduce_fx = getattr(builtins if entry["builtin"] else torch, entry["reduce"])
+    meta = _Metadata(**entry["meta"], reduce_fx=reduce_fx)
     meta.sync = _Sync(
         _should=entry["sync"],
         fn=trainer.strategy.reduce,

@@ -27,15 +27,21 @@ def at_epoch_start(loops: Loops, epoch: int) -> None:
         _set(counters, epoch)
 
 
-def at_batch(loops: Loops, batch: int, *, after_validation: bool) -> None:
-    """``batch`` batches of the epoch are complete; the next one has been fetched but not used."""
+def at_batch(loops: Loops, batch: int, *, counts_again: bool) -> None:
+    """``batch`` batches of the epoch are complete; the next one has been fetched but not used.
+
+    Args:
+        loops: Lightning's loop state, changed in place.
+        batch: from 1.
+        counts_again: a validation has just ended, after a batch that completed an optimizer step. On
+            restart Lightning passes this place once more, without validating, and counts that step.
+    """
     fit = loops["fit_loop"]
     progress = fit["epoch_loop.batch_progress"]
     fetched = progress["current"]["ready"] - batch
     _set(progress["total"], progress["total"]["ready"] - fetched)
     _set(progress["current"], batch)
-    if after_validation:
-        # on restart Lightning passes this place once more, without validating, and counts this step
+    if counts_again:
         fit["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
 
 

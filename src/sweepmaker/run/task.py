@@ -116,7 +116,10 @@ def _already_completed(cfg: DictConfig, folder: RunFolder) -> float | None:
     if record is None or not cfg.train or record["state"] not in ("completed", "stopped"):
         return None
     value = (record.get("objective") or {}).get("value")
-    print(f"{folder.path} is {record['state']} already; nothing to do", file=sys.stderr)
+    print(
+        f"{folder.path} is {record['state']} already; nothing to do (ckpt_path={folder.path} trains on from it)",
+        file=sys.stderr,
+    )
     return None if value is None else float(value)
 
 

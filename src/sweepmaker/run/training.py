@@ -58,11 +58,9 @@ class Run:
         classes = getattr(self.data, "num_classes", None)
         extra = {} if classes is None else {"num_classes": classes}
         model = build.instantiate(self.cfg.model, "model", LightningModule, **extra)
-        if channels_last:
-            model = model.to(memory_format=torch.channels_last)
-            net: Any = model
-            if hasattr(net, "channels_last"):
-                net.channels_last = True
+        net: Any = model
+        if channels_last and hasattr(net, "channels_last"):  # a module of the user's own stays as it is
+            net.to(memory_format=torch.channels_last).channels_last = True
         return model
 
     def _build_trainer(self, arguments: dict[str, Any]) -> Trainer:

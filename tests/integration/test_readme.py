@@ -1,0 +1,73 @@
+"""Every command of the README is run, made small; every path and make target it names exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.images import class_tree
+from tests.integration.runs import CHECKOUT, TINY, train
+from tests.needs import needs_package
+
+README = (CHECKOUT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    shlex.split(text, comments=True) for block in BLOCKS for text in block.splitlines() if text.strip()
+]
+TRAIN = [words[2:] for words in COMMANDS if words[:2] == ["python", "train.py"]]
+OWN = {
+    "my_project.Net": "tests.integration.own_code.OwnModule",
+    "my_project.Data": "tests.integration.own_code.OwnData",
+}
+
+
+def test_the_readme_has_no_other_kind_of_command() -> None:
+    assert len(TRAIN) >= 10
+    assert {words[0] for words in COMMANDS} == {"make", "python"}
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words[0] == "make"], ids=" ".join)
+def test_make_targets_exist(words: list[str]) -> None:
+    done = subprocess.run(["make", "-n", *words[1:]], cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme") / "run"
+    assert train(*TINY, "debug=fast", f"hydra.run.dir={folder}").code == 0
+    return folder
+
+
+@pytest.mark.parametrize("words", TRAIN, ids=" ".join)
+def test_train_commands_run(words: list[str], finished: Path, tmp_path: Path) -> None:
+    if "data=fashion_mnist" in words:
+        needs_package("/usr/share/datasets/fashion-mnist", "dataset-fashion-mnist")
+    class_tree(tmp_path / "images")
+    for name, real in OWN.items():
+        words = [word.replace(name, real) for word in words]
+    words = [re.sub(r"outputs/\d\S+", str(finished), word) for word in words]
+    small = [] if any(word.startswith(("resume=", "debug=")) for word in words) else ["debug=fast"]
+    if "model=own" in words:
+        small += ["+data.batch_size=50", "test=false"]  # what this project's example takes
+    elif not any(word.startswith("resume=") for word in words):
+        small += [argument for argument in TINY if argument.split("=")[0] not in " ".join(words)]
+    if "data.root=images" in words:
+        small = ["debug=fast", "batch_size=4", *TINY[:2], "image_size=32"]
+        words = [word for word in words if not word.startswith(("image_size", "model.weights"))]
+    ended = train(*words, *small, cwd=tmp_path)
+    assert ended.code == 0, ended.err
+
+
+def test_links_and_pictures_exist() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (CHECKOUT / target).exists(), target
+
+
+def test_the_shown_mistake_is_answered_as_shown(tmp_path: Path) -> None:
+    shown = README.split("$ python train.py experiment=b2\n")[1].split("```")[0]
+    assert train("experiment=b2", cwd=tmp_path).err == shown
