@@ -70,6 +70,10 @@ class ResumeCheckpoint(Checkpoint):
             return
         state, self._resuming = self._resuming, None
         self._sums = state["sums"]
+        if state["place"] == "epoch":
+            # with max_steps Lightning takes every checkpoint for one from within an epoch
+            trainer.fit_loop.epoch_loop.restarting = False
+            trainer.fit_loop._restarting = False
         if state["place"] in ("batch", "validation"):
             self._loader_is_ready = False  # that epoch goes on; the next one it hears of is another
             finds_its_place = hasattr(getattr(trainer, "datamodule", None), "position")
@@ -166,6 +170,7 @@ class ResumeCheckpoint(Checkpoint):
         elif place == "validation":
             position.before_validation(checkpoint["loops"])
         checkpoint[checkpoints.EXTRA] = {
+            "format": checkpoints.FORMAT,
             "place": place,
             "epoch": epoch,
             "batch": batch,

@@ -13,7 +13,6 @@ from sweepmaker.config import argv, hydra_errors
 from sweepmaker.config.errors import EXIT_FAILED, UserError
 from sweepmaker.run import interrupt
 
-
 _SOURCE = Path(__file__).resolve().parents[2]
 
 

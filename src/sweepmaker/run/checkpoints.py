@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
+FORMAT = 1  # of what stands under EXTRA
 EXTRA = "sweepmaker"  # what Lightning does not keep: random states, sums, position, rows
 
 
@@ -71,8 +72,10 @@ def _load(path: Path) -> tuple[str, dict[str, Any] | None]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken file makes a parser raise
         return _reason(error), None
-    if EXTRA not in checkpoint:
+    if not isinstance(checkpoint, dict) or EXTRA not in checkpoint:
         return "not written by this program", None
+    if checkpoint[EXTRA].get("format") != FORMAT:
+        return f"of format {checkpoint[EXTRA].get('format')}, this version reads {FORMAT}", None
     return "", checkpoint
 
 

@@ -25,6 +25,7 @@ def at_epoch_start(loops: Loops, epoch: int) -> None:
     progress = loops["fit_loop"]["epoch_progress"]
     for counters in (progress["total"], progress["current"]):
         _set(counters, epoch)
+    _no_validation(loops)
 
 
 def at_batch(loops: Loops, batch: int, *, counts_again: bool) -> None:
@@ -41,8 +42,10 @@ def at_batch(loops: Loops, batch: int, *, counts_again: bool) -> None:
     fetched = progress["current"]["ready"] - batch
     _set(progress["total"], progress["total"]["ready"] - fetched)
     _set(progress["current"], batch)
+    progress["is_last_batch"] = False  # was said of the one fetched
     if counts_again:
         fit["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+    _no_validation(loops)
 
 
 def before_validation(loops: Loops) -> None:
@@ -52,6 +55,13 @@ def before_validation(loops: Loops) -> None:
         _set(counters, 0)
         counters["ready"] = counters["started"] = 1
     progress["is_last_batch"] = False
+
+
+def _no_validation(loops: Loops) -> None:
+    """No validation is under way: one that a restart repeated still looks broken off in its totals."""
+    progress = loops["fit_loop"][_VALIDATION]
+    for counters in (progress["total"], progress["current"]):
+        _set(counters, counters["completed"])
 
 
 def _set(counters: dict[str, int], value: int) -> None:

@@ -117,7 +117,8 @@ def _already_completed(cfg: DictConfig, folder: RunFolder) -> float | None:
         return None
     value = (record.get("objective") or {}).get("value")
     print(
-        f"{folder.path} is {record['state']} already; nothing to do (ckpt_path={folder.path} trains on from it)",
+        f"{folder.path} is {record['state']} already; nothing to do "
+        f"(ckpt_path={folder.path} trains on from it)",
         file=sys.stderr,
     )
     return None if value is None else float(value)
