@@ -74,5 +74,5 @@ class Objective(Checkpoint):
 
 def _validates(trainer: Trainer) -> bool:
     # no loader yet: a resumed run whose first epoch has no validation (check_val_every_n_epoch)
-    loads = trainer.val_dataloaders is None or sum(trainer.num_val_batches)
+    loads = trainer.val_dataloaders is None or any(trainer.num_val_batches)
     return bool(trainer.enable_validation and loads)

@@ -66,9 +66,13 @@ class ResumeCheckpoint(Checkpoint):
         interrupt.install()  # Lightning put its own handler in place since
         interrupt.raise_if_requested()
         self._saved_at = time.monotonic()
-        if self._resuming is None:
-            return
         state, self._resuming = self._resuming, None
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsCSV):
+                # without a checkpoint: a process killed in the first epoch may have left rows
+                logger.truncate(0 if state is None else state["rows"])
+        if state is None:
+            return
         self._sums = state["sums"]
         if state["place"] == "epoch":
             # with max_steps Lightning takes every checkpoint for one from within an epoch
@@ -83,9 +87,6 @@ class ResumeCheckpoint(Checkpoint):
             trainer._logger_connector._first_loop_iter = False
             rng.restore(state["rng"])
             self._snapshot = {"rng": state["rng"], "sums": state["sums"]}
-        for logger in trainer.loggers:
-            if isinstance(logger, MetricsCSV):
-                logger.truncate(state["rows"])
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore_sums(trainer, pl_module)

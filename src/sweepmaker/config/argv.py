@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -54,11 +55,12 @@ def prepare(arguments: list[str]) -> list[str]:
 
 def quote(value: str) -> str:
     """``value`` as text in Hydra's grammar: quoted where a character of it means something there."""
-    plain = all(character.isalnum() or character in "/-_.+%@?|~" for character in value)
-    if plain and value:
+    if re.fullmatch(r"[A-Za-z0-9/_.+%@?|~-]+", value):
         return value
-    escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
-    return "'" + escaped.replace("'", "\\'") + "'"
+    # backslashes count only before a quote, the closing one included
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", value)
+    trailing = len(escaped) - len(escaped.rstrip("\\"))
+    return "'" + escaped + "\\" * trailing + "'"
 
 
 def _unquote(value: str) -> str:

@@ -1,0 +1,98 @@
+"""A run folder belongs to one process at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweepmaker.config.errors import ConfigError
+from sweepmaker.run.folder import RunFolder
+
+OWNER = """
+import sys, time
+from sweepmaker.run.folder import RunFolder
+RunFolder(sys.argv[1]).claim()
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+def owner(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "claimed\n"
+    return process
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_it_is_free_when_its_process_has_died(tmp_path: Path, signum: int) -> None:
+    with owner(tmp_path / "run") as process:
+        with pytest.raises(ConfigError) as error:
+            RunFolder(tmp_path / "run").claim()
+        assert str(tmp_path / "run") in str(error.value)
+        process.send_signal(signum)
+        process.wait()
+        folder = RunFolder(tmp_path / "run")
+        folder.claim()
+        folder.release()
+
+
+def test_released_it_can_be_claimed_again(tmp_path: Path) -> None:
+    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
+    first.claim()
+    with pytest.raises(ConfigError):
+        second.claim()
+    first.release()
+    second.claim()
+    first.release()  # no longer its own: nothing happens
+    with pytest.raises(ConfigError):
+        first.claim()
+    second.release()
+
+
+def test_claiming_makes_the_folder_and_nothing_in_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "a" / "b")
+    folder.claim()
+    assert list(folder.path.iterdir()) == []
+    folder.release()
+
+
+def test_paths_do_not_depend_on_where_the_process_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder("run")
+    monkeypatch.chdir("/")
+    assert folder.record == tmp_path / "run" / "run.json"
+
+
+def hydras(path: Path) -> RunFolder:
+    (path / ".hydra").mkdir(parents=True)
+    (path / ".hydra" / "config.yaml").write_text("a: 1")
+    (path / "train.log").touch()
+    return RunFolder(path)
+
+
+def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    folder = hydras(tmp_path / "run")
+    folder.claim()
+    folder.discard_if_unused()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "train.log"])
+def test_what_somebody_wrote_stays(tmp_path: Path, name: str) -> None:
+    folder = hydras(tmp_path / "run")
+    (folder.path / name).write_text("mine")
+    folder.discard_if_unused()
+    assert (folder.path / name).read_text() == "mine"
