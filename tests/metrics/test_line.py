@@ -19,6 +19,36 @@ def test_every_float_is_read_back(name: str, value: float, epoch: int, step: int
     assert line.parse(f"noise {text} noise\n{text}", name) == [value, value]
 
 
+@given(NAMES, NAMES, st.floats(allow_nan=False, allow_infinity=False))
+def test_only_its_own_name_is_read(name: str, other: str, value: float) -> None:
+    for longer in (other, name + other, other + name, f"{name}/{other}", f"{name}_best"):
+        text = line.format_line(longer, value, epoch=0, step=0)
+        assert line.parse(text, name) == ([value] if longer == name else [])
+
+
+@pytest.mark.parametrize("name", ["." * 99, "-" * 99, "/@.-" * 24])
+def test_the_longest_names_fit_into_a_request(name: str) -> None:
+    assert len(line.regex("a" + name)) <= 500
+
+
+def test_values_are_read_in_order_from_a_whole_log() -> None:
+    lines = [
+        line.format_line("valid/top1_best", value, epoch=0, step=0) for value in (1e-05, -0.1, 1e300, 0.0)
+    ]
+    log = (
+        "epoch 1/3  [metric] soon\n"
+        + "\r\nnoise ".join(lines)
+        + "[metric] valid/top1_best=nan epoch=1 step=2;"
+    )
+    assert line.parse(log, "valid/top1_best") == [1e-05, -0.1, 1e300, 0.0]
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_line_cut_off_in_its_value_is_not_read(cut: int) -> None:
+    text = line.format_line("a", 0.123456789, epoch=0, step=0)
+    assert line.parse(text[: text.index(" epoch") - cut], "a") == []
+
+
 @given(NAMES)
 def test_the_regex_fits_into_a_request(name: str) -> None:
     expression = line.regex(name)

@@ -89,6 +89,8 @@ def test_a_file_of_another_kind_is_passed_over(folder: Path) -> None:
     assert latest(folder) == (PREVIOUS, 1)
     torch.save([1, 2], folder / LAST)
     assert latest(folder) == (PREVIOUS, 1)
+    torch.save({EXTRA: {"format": FORMAT + 1}}, folder / LAST)  # of a later version
+    assert latest(folder) == (PREVIOUS, 1)
 
 
 def test_a_pickle_with_code_is_not_run(folder: Path, tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ def test_without_a_trainer_node_it_is_automatic(monkeypatch: pytest.MonkeyPatch)
     assert threads._decide(OmegaConf.create({}), 8, None)[0] == 2
 
 
-@pytest.mark.parametrize(("shared", "count", "policy"), [(True, 4, "passive"), (True, 1, None), (False, 4, None)])
+@pytest.mark.parametrize(
+    ("shared", "count", "policy"), [(True, 4, "passive"), (True, 1, None), (False, 4, None)]
+)
 def test_the_environment_is_set_while_torch_is_not_loaded(
     shared: bool, count: int, policy: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,14 +89,14 @@ def test_the_user_s_own_waiting_policy_stays(monkeypatch: pytest.MonkeyPatch) ->
 def test_only_other_trainings_of_ours_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     own = psutil.Process()
     commands = {
-        1: ["/usr/bin/python3", "train.py", "lr=1"],
-        2: ["python3.11", "-u", "/some/where/train.py"],
-        3: ["python", "launch.py", "train.py.bak"],
-        4: ["vim", "train.py"],
-        5: ["python"],
-        6: [],
-        7: None,
-        8: ["python", "other.py", "a", "train.py"],
+        10**9 + 1: ["/usr/bin/python3", "train.py", "lr=1"],
+        10**9 + 2: ["python3.11", "-u", "/some/where/train.py"],
+        10**9 + 3: ["python", "launch.py", "train.py.bak"],
+        10**9 + 4: ["vim", "train.py"],
+        10**9 + 5: ["python"],
+        10**9 + 6: [],
+        10**9 + 7: None,
+        10**9 + 8: ["python", "other.py", "a", "train.py"],
         own.pid: ["python", "train.py"],
         own.ppid(): ["python", "train.py"],  # the launcher of this run
     }

@@ -53,17 +53,24 @@ def prepare(arguments: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def quote(value: str) -> str:
-    """``value`` as text in Hydra's grammar: quoted where a character of it means something there."""
-    if re.fullmatch(r"[A-Za-z0-9/_.+%@?|~-]+", value):
+def quote(value: str, mark: str = "'") -> str:
+    """``value`` as text in Hydra's grammar, quoted with ``mark`` where it would not be taken as it is."""
+    # with a slash it is no number, no null and no true
+    if re.fullmatch(r"[A-Za-z0-9_.+%@?|-]*/[A-Za-z0-9/_.+%@?|~-]*", value):
         return value
+    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # or OmegaConf would look for that key
     # backslashes count only before a quote, the closing one included
-    escaped = re.sub(r"(\\*)'", r"\1\1\'", value)
+    escaped = re.sub(rf"(\\*){mark}", rf"\1\1\\{mark}", escaped)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
-    return "'" + escaped + "\\" * trailing + "'"
+    return mark + escaped + "\\" * trailing + mark
 
 
 def _unquote(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1].replace("\\" + value[0], value[0])
-    return value
+    if len(value) < 2 or value[0] != value[-1] or value[0] not in "'\"":
+        return value
+    text = re.sub(rf"(\\+)({value[0]}|$)", _half, value[1:-1])
+    return re.sub(r"(\\+)(\$\{)", _half, text)
+
+
+def _half(found: re.Match[str]) -> str:
+    return "\\" * (len(found[1]) // 2) + found[2]

@@ -16,7 +16,9 @@ from hydra.errors import (
 )
 from omegaconf.errors import OmegaConfBaseException
 
+from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.config.trainer_keys import TRAINER_KEYS
 
 _CONF = Path(__file__).resolve().parents[3] / "conf"
 
@@ -83,7 +85,9 @@ def _missing_option(text: str, arguments: list[str]) -> ConfigError | None:
     if found is None:
         return None
     group, _, option = found.group(1).rpartition("/")
-    allowed = _names(group)
+    # Hydra's own list: it knows of what plugins bring
+    listed = re.search(r"Available options in '[^']*':\n((?:\t[^\n]+\n?)+)", text)
+    allowed = listed.group(1).split() if listed else _names(group)
     return ConfigError(
         f"there is no {option!r}" + _hint(option, allowed),
         key=group or "config",
@@ -111,8 +115,17 @@ def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
         "there is no such key" + _hint(leaf, allowed, prefix=f"{parent}." if parent else ""),
         key=key,
         allowed=", ".join(allowed),
-        fix=f"correct it, or put a key of your own under custom: +custom.{leaf}=...",
+        fix=_where_else(parent, leaf),
     )
+
+
+def _where_else(parent: str, leaf: str) -> str:
+    """What to type for a key that was meant as it stands."""
+    if parent == "trainer" and leaf in TRAINER_KEYS:
+        return f"it is one of Lightning's that the config does not name, so it takes a plus: +trainer.{leaf}=..."
+    if parent in ("custom", "callbacks", "logger", "optimizer", "scheduler"):
+        return f"correct it, or add it: +{parent}.{leaf}=..."
+    return f"correct it, or put a key of your own under custom: +custom.{leaf}=..."
 
 
 def _ambiguous(text: str, arguments: list[str]) -> ConfigError | None:
@@ -149,7 +162,7 @@ def _wrong_type(text: str, arguments: list[str]) -> ConfigError | None:
 
 def _quoted(key: str, value: str) -> str:
     """``key=value`` as a shell word whose value Hydra takes as it is."""
-    return "'" + key + '="' + value.replace('"', '\\"') + '"' + "'"
+    return shlex.quote(key + "=" + argv.quote(value, mark='"'))  # the shell has its own use for the other mark
 
 
 def _hint(name: str, allowed: list[str], prefix: str = "") -> str:
