@@ -44,8 +44,8 @@ def loader() -> DataLoader[Any]:
 def fit(module: Told, callbacks: list[Callback], folder: Path, **options: Any) -> Trainer:
     options = {"logger": False, "num_sanity_val_steps": 0, "enable_checkpointing": True, **options}
     trainer = Trainer(
-        accelerator="cpu", max_epochs=len(module.values), enable_progress_bar=False, enable_model_summary=False,
-        callbacks=callbacks, default_root_dir=folder, **options,
+        accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
+        max_epochs=len(module.values), callbacks=callbacks, default_root_dir=folder, **options,
     )  # fmt: skip
     trainer.fit(module, loader(), loader())
     return trainer

@@ -63,7 +63,8 @@ def test_resume_brings_the_runs_own_overrides(tmp_path: Path) -> None:
     folder = _run_folder(tmp_path / "a=b, c", "- +experiment=b2\n- lr=1e-3\n- resume=/an/older/one\n")
     prepared = argv.prepare(["train.py", f"resume={folder}", "epochs=3"])
     assert prepared[:4] == ["train.py", "+experiment=b2", "lr=1e-3", "epochs=3"]
-    assert prepared[4:] == [f"resume='{folder}'", f"hydra.run.dir='{folder}'"]
+    # the record of how it began stays as it is
+    assert prepared[4:] == [f"resume='{folder}'", f"hydra.run.dir='{folder}'", "hydra.output_subdir=null"]
 
 
 @pytest.mark.parametrize(
@@ -74,20 +75,20 @@ def test_resume_finds_any_folder(name: str, quoted: bool, tmp_path: Path) -> Non
     folder = _run_folder(tmp_path / name, "[]")
     given = argv.quote(str(folder)) if quoted else str(folder)
     prepared = argv.prepare(["train.py", f"resume={given}"])
-    assert [as_hydra_reads(word.partition("=")[2]) for word in prepared[1:]] == [str(folder)] * 2
-    assert [word.partition("=")[0] for word in prepared[1:]] == ["resume", "hydra.run.dir"]
+    found = {word.partition("=")[0]: as_hydra_reads(word.partition("=")[2]) for word in prepared[1:]}
+    assert found == {"resume": str(folder), "hydra.run.dir": str(folder), "hydra.output_subdir": None}
 
 
 def test_a_relative_folder_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run_folder(tmp_path / "run", "- lr=1e-3\n")
     monkeypatch.chdir(tmp_path)
-    assert argv.prepare(["train.py", "resume=run"])[-1] == f"hydra.run.dir={tmp_path / 'run'}"
+    assert f"hydra.run.dir={tmp_path / 'run'}" in argv.prepare(["train.py", "resume=run"])
 
 
 def test_the_last_resume_counts(tmp_path: Path) -> None:
     folder = _run_folder(tmp_path / "run", "- lr=1\n")
     prepared = argv.prepare(["train.py", "resume=/no/such", f"resume={folder}"])
-    assert prepared == ["train.py", "lr=1", f"resume={folder}", f"hydra.run.dir={folder}"]
+    assert prepared[:4] == ["train.py", "lr=1", f"resume={folder}", f"hydra.run.dir={folder}"]
     assert argv.prepare(["train.py", f"resume={folder}", "resume=null"])[1:] == [
         f"resume={folder}",
         "resume=null",
@@ -107,6 +108,15 @@ def test_other_settings_than_at_the_start_are_said(
 def test_an_empty_list_of_overrides(tmp_path: Path) -> None:
     folder = _run_folder(tmp_path / "run", "")
     assert argv.prepare(["train.py", f"resume={folder}"])[1] == f"resume={folder}"
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_run_into_a_folder_that_has_one_keeps_its_record(quoted: bool, tmp_path: Path) -> None:
+    folder = _run_folder(tmp_path / "a, b", "- lr=1\n")
+    word = f"hydra.run.dir={argv.quote(str(folder)) if quoted else folder}"
+    assert argv.prepare(["train.py", word]) == ["train.py", word, "hydra.output_subdir=null"]
+    fresh = f"hydra.run.dir={tmp_path / 'new'}"
+    assert argv.prepare(["train.py", word, fresh]) == ["train.py", word, fresh]
 
 
 def test_without_resume_nothing_changes() -> None:

@@ -1,5 +1,8 @@
 """A user's own LightningModule and DataModule, as someone who never heard of this project writes them."""
 
+import functools
+from typing import Any
+
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from sklearn.datasets import load_digits
@@ -9,24 +12,29 @@ from torchmetrics.classification import MulticlassAccuracy
 
 
 class OwnModule(LightningModule):
-    def __init__(self, lr: float, width: int = 32) -> None:
+    def __init__(
+        self, lr: float, width: int = 32, optimizer: Any = functools.partial(torch.optim.Adam)
+    ) -> None:
         super().__init__()
-        self.lr = lr
-        self.net = nn.Sequential(
+        self.save_hyperparameters()  # an object among them, as lightning-hydra-template's modules have
+        self.network = nn.Sequential(
             nn.Flatten(),
             nn.Linear(64, width),
             nn.BatchNorm1d(width),
             nn.ReLU(),
             nn.Dropout(0.2),
-            nn.Linear(width, 10),
         )
+        self.head = nn.Linear(width, 10)
         self.train_acc = MulticlassAccuracy(10)
         self.val_acc = MulticlassAccuracy(10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.network(x))
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         x, y = batch
         x = x + 0.1 * torch.randn_like(x)  # draws from the global generator, as own code does
-        out = self.net(x)
+        out = self(x)
         loss = nn.functional.cross_entropy(out, y)
         self.train_acc(out, y)
         self.log("train/loss", loss, on_step=False, on_epoch=True)
@@ -34,11 +42,11 @@ class OwnModule(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
-        self.val_acc(self.net(batch[0]), batch[1])
+        self.val_acc(self(batch[0]), batch[1])
         self.log("val_acc", self.val_acc, on_epoch=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
+        return self.hparams.optimizer(self.parameters(), lr=self.hparams.lr)
 
 
 class OwnData(LightningDataModule):

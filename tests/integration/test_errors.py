@@ -66,6 +66,6 @@ def test_a_mistake_is_answered(arguments: list[str], words: list[str], tmp_path:
 def test_the_runs_before_a_bad_value_are_not_lost(tmp_path: Path) -> None:
     """In a multirun the bad one is named, the exit code says so, and nothing is half written."""
     ended = script("train.py", "-m", "lr=-1,-2", cwd=tmp_path)
-    assert ended.code != 0
+    assert ended.code == 2
     assert ended.err.count("is not allowed") >= 2
     assert "Traceback" not in ended.err

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from tests.integration.runs import (
     SIGINT,
@@ -23,7 +24,7 @@ ARGUMENTS = [*TINY, "epochs=3"]
 OWN = [
     "model=own", "model._target_=tests.integration.own_code.OwnModule", "+model.lr=0.01",
     "data=own", "data._target_=tests.integration.own_code.OwnData", "+data.batch_size=50",
-    "objective.name=val_acc", "epochs=3", "test=false",
+    "objective.name=val_acc", "epochs=3",
 ]  # fmt: skip
 
 
@@ -78,9 +79,26 @@ def test_own_code_resumes_too(tmp_path: Path) -> None:
     reference = tmp_path / "reference"
     assert (ended := train(*OWN, f"hydra.run.dir={reference}")).code == 0, ended.err
     assert "[metric] val_acc_best=" in ended.out
+    kept = load_file(reference / "model" / "model.safetensors")
+    assert {name.split(".")[0] for name in kept} == {"network", "head"}
     _, broken = survive(tmp_path / "run", OWN, [SIGTERM], seed=3, cwd=tmp_path)
     assert broken[0].code in (0, 143)
     assert_equal_runs(reference, tmp_path / "run")
+
+
+@pytest.mark.parametrize("other", ["epochs=20", "lr=0.5", "model.name=resnet18"])
+def test_other_settings_are_refused(other: str, undisturbed: Path, tmp_path: Path) -> None:
+    """What the weights and the schedule come from cannot change; the run stays as it was."""
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    before = {path: path.read_bytes() for path in (folder / ".hydra").iterdir()}
+    for arguments in ([f"resume={folder}", other], [*ARGUMENTS, other, f"hydra.run.dir={folder}"]):
+        ended = train(*arguments)
+        assert ended.code == 2, ended.err
+        assert f"error: {other.split('=')[0]}: was " in ended.err
+        assert f"ckpt_path={folder}" in ended.err
+    assert {path: path.read_bytes() for path in (folder / ".hydra").iterdir()} == before
+    assert_equal_runs(undisturbed, folder)
 
 
 @pytest.mark.slow

@@ -19,7 +19,8 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def _presets(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    # own.yaml holds the place of a user's class
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if path.stem != "own")
 
 
 def _compose(tmp_path: Path, **choices: str) -> DictConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from lightning.fabric.utilities import registry
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
@@ -106,7 +106,7 @@ class Fit:
 
     def _trainer(self, folder: Path, breaker: Breaker) -> Trainer:
         # looking for plugins of Lightning in all installed packages takes half of a tiny fit
-        with mock.patch.object(importlib.metadata, "entry_points", lambda **_: []):
+        with mock.patch.object(registry, "entry_points", lambda **_: []):
             return Trainer(
                 accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
                 logger=MetricsCSV(folder / "metrics.csv"), max_epochs=self.epochs,

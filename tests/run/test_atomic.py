@@ -100,7 +100,15 @@ def test_json_has_no_nan(tmp_path: Path, value: Any, read: Any) -> None:
     assert text.endswith("\n")
 
 
-def test_what_json_cannot_hold_leaves_the_old_content(kept: Path) -> None:
-    with pytest.raises(TypeError):
-        atomic.write_json(kept, {"x": object()})
+def test_what_json_cannot_hold_is_written_as_text(kept: Path) -> None:
+    atomic.write_json(kept, {"x": Path("/a"), "y": float("nan")})
+    assert json.loads(kept.read_text()) == {"x": "/a", "y": None}
+
+
+def test_json_that_cannot_be_made_leaves_the_old_content(kept: Path) -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises((ValueError, RecursionError)):
+        atomic.write_json(kept, endless)
     assert kept.read_text() == "old"
+    assert names(kept.parent) == ["file"]

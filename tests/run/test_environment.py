@@ -45,8 +45,8 @@ def test_commit_and_whether_files_of_it_were_changed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("quota", "cores"),
-    [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1), ("9000000 100000", 8),
-     ("max 100000\n", 8), (None, 8)],
+    [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1),
+     ("9000000 100000", 8), ("max 100000\n", 8), (None, 8)],
 )  # fmt: skip
 def test_a_container_s_quota_counts(
     quota: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

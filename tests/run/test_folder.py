@@ -37,9 +37,11 @@ def owner(path: Path) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_it_is_free_when_its_process_has_died(tmp_path: Path, signum: int) -> None:
     with owner(tmp_path / "run") as process:
+        other = RunFolder(tmp_path / "run")
         with pytest.raises(ConfigError) as error:
-            RunFolder(tmp_path / "run").claim()
+            other.claim()
         assert str(tmp_path / "run") in str(error.value)
+        assert other.in_use
         process.send_signal(signum)
         process.wait()
         folder = RunFolder(tmp_path / "run")
@@ -86,7 +88,8 @@ def hydras(path: Path) -> RunFolder:
 def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
     folder = hydras(tmp_path / "run")
     folder.claim()
-    folder.discard_if_unused()
+    folder.discard("train.log")
+    folder.release()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,5 +97,20 @@ def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
 def test_what_somebody_wrote_stays(tmp_path: Path, name: str) -> None:
     folder = hydras(tmp_path / "run")
     (folder.path / name).write_text("mine")
-    folder.discard_if_unused()
+    folder.discard("train.log")
+    assert not (folder.path / ".hydra").exists()
     assert (folder.path / name).read_text() == "mine"
+
+
+def test_what_a_kill_left_half_written_is_swept_out(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for made in (".model.abc", "model", "checkpoints"):
+        (tmp_path / made).mkdir()
+    left = [".run.json.x1.tmp", ".metrics.csv.x2.tmp", "checkpoints/.next.ckpt.x3.tmp", ".model.abc/weights"]
+    kept = ["run.json", "metrics.csv", "checkpoints/last.ckpt", "model/model.json", ".mine.tmp"]
+    for name in left + kept:
+        (tmp_path / name).touch()
+    folder.sweep()
+    assert [name for name in left if (tmp_path / name).exists()] == []
+    assert [name for name in kept if not (tmp_path / name).exists()] == []
+    assert not (tmp_path / ".model.abc").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -148,6 +149,11 @@ def test_another_thread_cannot_install() -> None:
         print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
     """)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_launcher_s_worker_can_send_it_to_its_parent() -> None:
+    stop = pickle.loads(pickle.dumps(interrupt.Interrupted(signal.SIGINT)))
+    assert (type(stop), str(stop), stop.exit_code) == (interrupt.Interrupted, "SIGINT", 130)
 
 
 def test_another_rank_can_ask() -> None:

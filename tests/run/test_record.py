@@ -46,8 +46,8 @@ def test_all_fields_stand_there_from_the_start(path: Path) -> None:
     found = read(path)
     run.end("completed")
     assert set(found) == {
-        "schema", "state", "pid", "heartbeat", "objective", "overrides", "seed", "weights", "choices", "data",
-        "git", "versions", "hardware", "timing", "job", "failure",
+        "schema", "state", "pid", "host", "heartbeat", "objective", "overrides", "seed", "weights", "choices",
+        "data", "git", "versions", "hardware", "timing", "job", "failure",
     }  # fmt: skip
     assert (found["state"], found["pid"], found["seed"]) == ("running", os.getpid(), 3)
 
@@ -174,6 +174,13 @@ def test_a_dead_process_was_interrupted(tmp_path: Path) -> None:
 def test_a_stale_heartbeat_was_interrupted(tmp_path: Path, age: float, expected: str) -> None:
     # a process with that number lives, but it is another one by now
     assert state(write(tmp_path, pid=os.getppid(), heartbeat=ago(age))) == expected
+
+
+@pytest.mark.parametrize(("age", "expected"), [(30, "running"), (90, "interrupted")])
+def test_of_another_machine_only_the_heartbeat_tells(tmp_path: Path, age: float, expected: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert state(write(tmp_path, pid=process.pid, host="elsewhere", heartbeat=ago(age))) == expected
 
 
 def test_the_time_zone_of_the_reader_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

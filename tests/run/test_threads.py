@@ -25,7 +25,7 @@ BEFORE = {"choices": {"threads": {"value": 3, "reason": "a lone run on 3 cores"}
         ("auto", "", None, 1, 1, (4, True), "1 other"),
         ("auto", "", None, 1, 30, (1, True), "30 other"),
         ("auto", "5", None, 1, 1, (5, False), "OMP_NUM_THREADS"),
-        ("auto", "5", None, 2, 0, (5, True), "OMP_NUM_THREADS"),
+        ("auto", "1", None, 2, 0, (4, True), "2 runs"),  # joblib sets it for its workers
         ("auto", "0", None, 1, 0, (8, False), "lone"),
         ("auto", "4,2", None, 1, 0, (8, False), "lone"),
         ("auto", "5", BEFORE, 1, 0, (3, False), "before"),

@@ -39,7 +39,8 @@ def start(main: Callable[[], Any]) -> NoReturn:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_SOURCE), os.environ.get("PYTHONPATH"))))
     code = 0
     try:
-        sys.argv = argv.prepare(sys.argv)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # else started by Lightning with the prepared ones
+            sys.argv = argv.prepare(sys.argv)
         main()
     except UserError as error:
         report(error)
@@ -70,6 +71,8 @@ def _sweep_summary(failed: RunFailed) -> int:
     from sweepmaker.run.sweep import failed_runs
 
     lost, total = failed_runs(failed.sweep_folder)
+    if not lost:  # refused before they began, each with its message
+        return failed.exit_code
     print(f"error: {len(lost)} of {total} runs failed:", file=sys.stderr)
     for folder, overrides, message in lost:
         print(f"  {folder}  {overrides}  {message}", file=sys.stderr)

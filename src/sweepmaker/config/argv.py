@@ -11,6 +11,7 @@ import yaml
 from sweepmaker.config.errors import ConfigError
 
 _RESUME = "resume="
+_RUN_DIR = "hydra.run.dir="
 
 
 def prepare(arguments: list[str]) -> list[str]:
@@ -25,7 +26,7 @@ def prepare(arguments: list[str]) -> list[str]:
     given = [argument for argument in arguments[1:] if argument.startswith(_RESUME)]
     folder = _unquote(given[-1].removeprefix(_RESUME)) if given else ""
     if folder in ("", "null"):
-        return arguments
+        return _keeping_what_is_there(arguments)
     rest = [argument for argument in arguments[1:] if not argument.startswith(_RESUME)]
     if "-m" in rest or "--multirun" in rest:
         raise ConfigError(
@@ -41,7 +42,7 @@ def prepare(arguments: list[str]) -> list[str]:
             key="resume",
             allowed="a folder such as outputs/<date>/<time> or multirun/<date>/<time>/<number>",
         )
-    overrides = [str(line) for line in yaml.safe_load(saved.read_text()) or []]
+    overrides = [str(line) for line in yaml.safe_load(saved.read_text(encoding="utf-8")) or []]
     overrides = [line for line in overrides if not line.startswith(_RESUME)]
     if rest:
         print(
@@ -49,8 +50,17 @@ def prepare(arguments: list[str]) -> list[str]:
             file=sys.stderr,
         )
     return [
-        arguments[0], *overrides, *rest, f"resume={quote(str(path))}", f"hydra.run.dir={quote(str(path))}"
+        arguments[0], *overrides, *rest, f"resume={quote(str(path))}", f"hydra.run.dir={quote(str(path))}",
+        "hydra.output_subdir=null",
     ]  # fmt: skip
+
+
+def _keeping_what_is_there(arguments: list[str]) -> list[str]:
+    """Hydra writes ``.hydra/`` before anyone can refuse: a folder that has one keeps it."""
+    given = [argument for argument in arguments[1:] if argument.startswith(_RUN_DIR)]
+    if given and (Path(_unquote(given[-1].removeprefix(_RUN_DIR))) / ".hydra").is_dir():
+        return [*arguments, "hydra.output_subdir=null"]
+    return arguments
 
 
 def quote(value: str, mark: str = "'") -> str:

@@ -122,7 +122,7 @@ def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
 def _where_else(parent: str, leaf: str) -> str:
     """What to type for a key that was meant as it stands."""
     if parent == "trainer" and leaf in TRAINER_KEYS:
-        return f"it is one of Lightning's that the config does not name, so it takes a plus: +trainer.{leaf}=..."
+        return f"one of Lightning's that the config does not name takes a plus: +trainer.{leaf}=..."
     if parent in ("custom", "callbacks", "logger", "optimizer", "scheduler"):
         return f"correct it, or add it: +{parent}.{leaf}=..."
     return f"correct it, or put a key of your own under custom: +custom.{leaf}=..."
@@ -162,7 +162,7 @@ def _wrong_type(text: str, arguments: list[str]) -> ConfigError | None:
 
 def _quoted(key: str, value: str) -> str:
     """``key=value`` as a shell word whose value Hydra takes as it is."""
-    return shlex.quote(key + "=" + argv.quote(value, mark='"'))  # the shell has its own use for the other mark
+    return shlex.quote(key + "=" + argv.quote(value, mark='"'))  # the shell needs the other mark itself
 
 
 def _hint(name: str, allowed: list[str], prefix: str = "") -> str:

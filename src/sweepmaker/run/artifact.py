@@ -64,7 +64,7 @@ def _network_weights(model: LightningModule, best: Path | None) -> dict[str, tor
         weights = model.state_dict()
     else:
         weights = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    prefix = "network." if hasattr(model, "network") else ""
+    prefix = "network." if callable(getattr(model, "architecture", None)) else ""
     return {
         name.removeprefix(prefix): value.detach().cpu().contiguous().clone()
         for name, value in weights.items()

@@ -48,7 +48,9 @@ def write_text(path: Path | str, content: str) -> None:
 
 def write_json(path: Path | str, content: Any) -> None:
     """Write ``content`` as indented JSON; nan and inf become null, since JSON has neither."""
-    write_text(path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(
+        path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    )
 
 
 def _finite(value: Any) -> Any:

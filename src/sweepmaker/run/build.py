@@ -67,6 +67,8 @@ def instantiate(node: DictConfig, key: str, kind: type[Part], **extra: Any) -> P
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from None
+        if key == "trainer":  # what is given there are plain values of the user's
+            raise ConfigError(str(cause or error), key=key) from error
         raise
     if not isinstance(part, kind):
         raise ConfigError(f"{node._target_} is not a {kind.__name__}", key=f"{key}._target_")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from sweepmaker.config.errors import UserError
 from sweepmaker.run import atomic
@@ -20,6 +21,26 @@ FORMAT = 1  # of what stands under EXTRA
 EXTRA = "sweepmaker"  # what Lightning does not keep: random states, sums, position, rows
 
 
+_OBJECTS = ("hyper_parameters", "hparams_name", "hparams_type", "datamodule_hyper_parameters",
+            "datamodule_hparams_name", "datamodule_hparams_type")  # fmt: skip
+
+
+class PlainCheckpoints(TorchCheckpointIO):
+    """Lightning's writer without what ``save_hyperparameters`` adds: objects that only pickle can load.
+
+    The configuration stands in ``.hydra/``; a checkpoint that holds it as objects could not be read
+    with ``weights_only``.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        super().save_checkpoint(plain(checkpoint), path, storage_options)
+
+
+def plain(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """``checkpoint`` without the hyperparameters that modules keep."""
+    return {name: value for name, value in checkpoint.items() if name not in _OBJECTS}
+
+
 def save(folder: Path, checkpoint: dict[str, Any]) -> None:
     """Write ``last.ckpt`` so that it is whole or absent; the one before becomes ``previous.ckpt``.
 
@@ -30,7 +51,7 @@ def save(folder: Path, checkpoint: dict[str, Any]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(folder / "next.ckpt") as temporary:
-            torch.save(checkpoint, temporary)
+            torch.save(plain(checkpoint), temporary)
         if last.exists():
             last.replace(folder / PREVIOUS)
         (folder / "next.ckpt").replace(last)

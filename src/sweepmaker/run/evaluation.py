@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
 from sweepmaker.config.errors import ConfigError
@@ -43,13 +44,22 @@ def test(
     elif (best := best_checkpoint(trainer)) is not None:
         load_weights(model, str(best))
     counts = getattr(data, "counts", {"test": 1})
-    if not counts.get("test"):
-        log.warning("there is no test split: nothing is tested")
+    has_loader = is_overridden("test_dataloader", data) and is_overridden("test_step", model)
+    if not counts.get("test") or not has_loader:
+        log.warning("there is no test split, or no test_step: nothing is tested")
+        keep_confusion("valid", trainer, model, data, folder)
         return
     trainer.test(model, datamodule=data, verbose=False)
-    confusion = getattr(model, "confusion", {}).get("test")
+    keep_confusion("test", trainer, model, data, folder)
+
+
+def keep_confusion(
+    split: str, trainer: Trainer, model: LightningModule, data: LightningDataModule, folder: RunFolder
+) -> None:
+    """Write the last confusion matrix of ``split`` as data and as a picture, if the module keeps one."""
+    confusion = getattr(model, "confusion", {}).get(split)
     if confusion is not None and trainer.is_global_zero:
-        write_confusion(folder.path, "test", confusion, _names(data, len(confusion)))
+        write_confusion(folder.path, split, confusion, _names(data, len(confusion)))
 
 
 def _names(data: LightningDataModule, count: int) -> list[str]:
@@ -73,9 +83,13 @@ def load_weights(model: LightningModule, path: str) -> None:
     own = model.state_dict()
     for name, value in weights.items():
         if name in own and own[name].shape != value.shape:
+            known = (
+                f": the checkpoint knows {value.shape[0]} classes, the data {own[name].shape[0]}"
+                if value.ndim and value.shape[1:] == own[name].shape[1:]
+                else ": it is of another model"
+            )
             raise ConfigError(
-                f"{file} has {tuple(value.shape)} for {name}, this model {tuple(own[name].shape)}: "
-                f"the checkpoint knows {value.shape[0]} classes, the data {own[name].shape[0]}",
+                f"{file} has {tuple(value.shape)} for {name}, this model {tuple(own[name].shape)}{known}",
                 key="ckpt_path",
                 fix=f"the data it was trained on, or model.weights={file} to keep the backbone only",
             )

@@ -24,6 +24,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
+        self.in_use = False  # by another process, as `claim` found
         self._lock: int | None = None
 
     def claim(self) -> None:
@@ -39,21 +40,29 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.release()
+            self.in_use = True
             raise ConfigError(
                 f"another run is writing to {self.path}",
                 key="hydra.run.dir",
                 fix="wait for it or stop it, or give this run a folder of its own",
             ) from None
 
-    def discard_if_unused(self) -> None:
-        """Remove what Hydra put here for a run that never began: its config and an empty log."""
-        self.release()
+    def discard(self, log_name: str) -> None:
+        """Remove what Hydra put here for a run that never began: its config and its empty log."""
         shutil.rmtree(self.path / ".hydra", ignore_errors=True)
-        for log in self.path.glob("*.log"):
-            if not log.stat().st_size:
-                log.unlink()
+        log = self.path / log_name
+        if log.is_file() and not log.stat().st_size:
+            log.unlink()
         with contextlib.suppress(OSError):  # something else is in it: leave it
             self.path.rmdir()
+
+    def sweep(self) -> None:
+        """Remove what an earlier process of this run was killed over: temporary files of its own."""
+        for pattern in (".run.json.*.tmp", ".metrics.csv.*.tmp", "checkpoints/.next.ckpt.*.tmp"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+        for path in self.path.glob(".model.*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def release(self) -> None:
         """Give the folder back."""

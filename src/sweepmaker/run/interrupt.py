@@ -29,6 +29,9 @@ class Interrupted(BaseException):
         self.signum = signum
         self.exit_code = 128 + signum  # 143 for SIGTERM, 130 for Ctrl-C
 
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
+        return type(self), (self.signum,)  # a worker process of a launcher sends it to its parent
+
 
 class _State:
     requested: int | None = None

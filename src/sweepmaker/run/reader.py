@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def read(folder: Path | str) -> dict[str, Any] | None:
     path = Path(folder) / "run.json"
     if not path.exists():
         return None
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict) or "state" not in record:
         raise ValueError(f"{path} is not a run.json of this program")
     if record["state"] == "running" and not _alive(record):
@@ -40,4 +41,6 @@ def _alive(record: dict[str, Any]) -> bool:
     pid = record.get("pid")
     if pid == os.getpid():
         return True
-    return isinstance(pid, int) and psutil.pid_exists(pid) and age_s(record["heartbeat"]) < STALE_S
+    here = record.get("host", socket.gethostname()) == socket.gethostname()
+    gone = here and not (isinstance(pid, int) and psutil.pid_exists(pid))
+    return not gone and age_s(record["heartbeat"]) < STALE_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 import traceback
@@ -37,6 +38,7 @@ class RunRecord:
             "schema": SCHEMA,
             "state": "running",
             "pid": os.getpid(),
+            "host": socket.gethostname(),
             "heartbeat": now(),
             "objective": None,
             "overrides": [],

@@ -16,10 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sweepmaker.config import app, schema
+from sweepmaker.config import app
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import EXIT_FAILED, UserError
-from sweepmaker.run import environment, interrupt, reader, threads
+from sweepmaker.run import environment, interrupt, preflight, reader, threads
 from sweepmaker.run.folder import RunFolder
 from sweepmaker.run.record import RunRecord, failure_of
 
@@ -38,16 +38,17 @@ def run(cfg: DictConfig) -> float | None:
     interrupt.install()
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     try:
-        schema.validate(cfg)
+        preflight.check(cfg, folder)
         if not is_main_process():
             return _train(cfg, folder, None, Choices(quiet=True), None)
         folder.claim()
+        folder.sweep()
         if (ended := _already_completed(cfg, folder)) is not None:
             return ended
     except UserError as error:
         app.report(error)
-        if not folder.record.exists():
-            folder.discard_if_unused()
+        if not folder.in_use and HydraConfig.get().output_subdir and not folder.record.exists():
+            folder.discard(f"{HydraConfig.get().job.name}.log")
         _leave(cfg, error.exit_code)
     choices = Choices()
     earlier = reader.read(folder.path)

@@ -54,14 +54,14 @@ def _decide(cfg: DictConfig, cores: int, earlier: dict[str, Any] | None) -> tupl
         return int(wanted), "trainer.threads", side_by_side > 1
     if before is not None:
         return int(before["value"]), "as before the interruption", side_by_side > 1
-    if given.isdigit() and int(given) > 0:
-        return int(given), "OMP_NUM_THREADS is set", side_by_side > 1
-    if side_by_side > 1:
+    if side_by_side > 1:  # before OMP_NUM_THREADS, which joblib sets for its workers by itself
         return (
             max(1, cores // side_by_side),
             f"{cores} cores for {side_by_side} runs side by side",
             True,
         )
+    if given.isdigit() and int(given) > 0:
+        return int(given), "OMP_NUM_THREADS is set", False
     if cores > 1 and (others := _other_runs()):
         return (
             max(1, cores // (others + 1)),

@@ -13,12 +13,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from sweepmaker.callbacks import MetricLines, Objective
+from sweepmaker.callbacks import MetricLines, Objective, ResumeCheckpoint
 from sweepmaker.callbacks.progress import progress_callback
 from sweepmaker.config.choices import Choices
-from sweepmaker.config.errors import ConfigError
+from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
 from sweepmaker.run.clock import DataWait, FitClock
 from sweepmaker.run.csv_logger import MetricsCSV
@@ -69,15 +69,20 @@ class Run:
             own.append(progress_callback())
             arguments["enable_progress_bar"] = isinstance(own[-1], ProgressBar)
         callbacks = [*own, *build.instantiate_all(self.cfg.callbacks, "callbacks", Callback)]
+        if not any(isinstance(callback, ResumeCheckpoint) for callback in callbacks):
+            callbacks.append(ResumeCheckpoint(str(self.folder.checkpoints)))
         others: list[Logger] = build.instantiate_all(self.cfg.logger, "logger", Logger)  # type: ignore[type-abstract]
         if hasattr(self.data, "position"):
             arguments.setdefault("use_distributed_sampler", False)  # its sampler shares the work out itself
-        node = OmegaConf.create(arguments)
-        with open_dict(node):
-            return build.instantiate(
-                node, "trainer", Trainer, callbacks=callbacks, logger=[self.csv, *others], profiler=self.wait,
-                default_root_dir=str(self.folder.path),
-            )  # fmt: skip
+        extra: dict[str, Any] = (
+            {} if arguments.get("plugins") else {"plugins": [checkpoints.PlainCheckpoints()]}
+        )
+        if self.wait is not None:
+            extra["profiler"] = self.wait
+        return build.instantiate(
+            OmegaConf.create(arguments), "trainer", Trainer, callbacks=callbacks, logger=[self.csv, *others],
+            default_root_dir=str(self.folder.path), **extra,
+        )  # fmt: skip
 
 
 def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices: Choices) -> float | None:
@@ -135,7 +140,9 @@ def _fit(run: Run, record: RunRecord | None) -> str:
         log.info("continuing from %s: epoch %d, batch %d", path.name, place["epoch"], place["batch"])
         start = str(path)
         del saved
-    elif run.cfg.ckpt_path:
+    else:
+        run.csv.truncate(0)  # of an earlier process that was killed before its first checkpoint
+    if start is None and run.cfg.ckpt_path:
         evaluation.load_weights(run.model, run.cfg.ckpt_path)
     earlier = record.fields["timing"]["fit_seconds"] if record is not None else 0.0
     try:
@@ -154,6 +161,12 @@ def _finish_fit(run: Run, record: RunRecord | None) -> None:
     objective = {"name": run.objective.name, "mode": run.objective.mode, "value": run.objective.best,
                  "epoch": run.objective.epoch}  # fmt: skip
     record.update(objective=objective)
+    if run.objective.best is None:
+        raise UserError(
+            f"{run.objective.name} was never logged with a finite value, so there is no best model",
+            key="objective.name",
+            fix="objective.name=<a metric of the validation>, or data with a validation split",
+        )
     best = evaluation.best_checkpoint(run.trainer)
     artifact.export(run.folder.model, run.model, run.data, run.cfg, best)
 
