@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 from torchmetrics.classification import MulticlassAccuracy
 
 
+ADAM = functools.partial(torch.optim.Adam)
+
+
 class OwnModule(LightningModule):
-    def __init__(
-        self, lr: float, width: int = 32, optimizer: Any = functools.partial(torch.optim.Adam)
-    ) -> None:
+    def __init__(self, lr: float, width: int = 32, optimizer: Any = ADAM) -> None:
         super().__init__()
         self.save_hyperparameters()  # an object among them, as lightning-hydra-template's modules have
         self.network = nn.Sequential(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -16,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sweepmaker.config import app
+from sweepmaker.config import app, argv
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import EXIT_FAILED, UserError
 from sweepmaker.run import environment, interrupt, preflight, reader, threads
@@ -130,8 +131,9 @@ def _interrupted(record: RunRecord, folder: RunFolder, choices: Choices, stop: i
     record.update(choices=choices.as_dict())
     record.end("interrupted", {"type": "Interrupted", "message": str(stop), "frames": []})
     folder.release()
+    again = shlex.quote(f"resume={argv.quote(str(folder.path))}")
     print(
-        f"interrupted by {stop}; continue with: python train.py resume={folder.path}",
+        f"interrupted by {stop}; continue with: python train.py {again}",
         file=sys.stderr,
     )
 
