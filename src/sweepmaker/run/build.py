@@ -84,5 +84,5 @@ def instantiate_all(nodes: DictConfig | None, key: str, kind: type[Part]) -> lis
     return [
         instantiate(node, f"{key}.{name!s}", kind)
         for name, node in (nodes or {}).items()
-        if OmegaConf.is_dict(node) and node is not None
+        if OmegaConf.is_dict(node)
     ]

@@ -98,17 +98,18 @@ def _train(
 
 
 def _known(cfg: DictConfig, earlier: dict[str, Any] | None) -> dict[str, object]:
+    git = environment.git(_CHECKOUT)
     known: dict[str, object] = {
         "overrides": [line for line in HydraConfig.get().overrides.task if not line.startswith("resume=")],
         "seed": cfg.seed,
         "objective": {"name": cfg.objective.name, "mode": cfg.objective.mode, "value": None},
-        "git": environment.git(_CHECKOUT),
+        "git": git,
         "versions": environment.versions(),
         "hardware": environment.hardware(),
     }
     if earlier is not None:
         known["timing"] = earlier["timing"]
-        if (earlier.get("git") or {}).get("commit") != (environment.git(_CHECKOUT) or {}).get("commit"):
+        if (earlier.get("git") or {}).get("commit") != (git or {}).get("commit"):
             log.warning("the code is at another commit than when this run began: results may differ")
     return known
 

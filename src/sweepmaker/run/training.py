@@ -140,9 +140,7 @@ def _fit(run: Run, record: RunRecord | None) -> str:
         log.info("continuing from %s: epoch %d, batch %d", path.name, place["epoch"], place["batch"])
         start = str(path)
         del saved
-    else:
-        run.csv.truncate(0)  # of an earlier process that was killed before its first checkpoint
-    if start is None and run.cfg.ckpt_path:
+    elif run.cfg.ckpt_path:
         evaluation.load_weights(run.model, run.cfg.ckpt_path)
     earlier = record.fields["timing"]["fit_seconds"] if record is not None else 0.0
     try:
