@@ -25,7 +25,8 @@ from sweepmaker.data.statistics import IMAGENET, ChannelStats, channel_statistic
 from sweepmaker.data.storage import Store
 from sweepmaker.data.streams import mix
 from sweepmaker.data.transforms import EvaluationTransform, TrainingTransform, normalise
-from sweepmaker.data.workers import auto_workers, available_cores
+from sweepmaker.data.workers import auto_workers
+from sweepmaker.run.environment import available_cores
 
 
 class ImageDataModule(LightningDataModule):

@@ -9,7 +9,7 @@ from sweepmaker.data.digits import digits
 from sweepmaker.data.fashion_mnist import fashion_mnist
 from sweepmaker.data.folder import FolderSource
 from sweepmaker.data.source import Say, Source
-from sweepmaker.data.workers import available_cores
+from sweepmaker.run.environment import available_cores
 
 _NAMED_FILES = 20  # bad files written out in a message
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 _MOST = 8  # enough for one fast GPU: a core decodes and crops about 800 photographs a second
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def auto_workers(gpu: bool, cores: int, processes: int) -> tuple[int, str]:
