@@ -240,3 +240,20 @@ def test_lightning_is_not_needed_to_rebuild_a_network() -> None:
 
         models.nothing  # noqa: B018
     assert Classifier.__name__ == "Classifier"
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_new_head_starts_small(library: str) -> None:
+    """EfficientNet's own start for 10 classes is 11 times as wide: a head alone doesn't get over it."""
+    name = "efficientnet_b0"
+    module = classifier(name=name, library=library, finetune="head", num_classes=10)
+    (head,) = module.heads()
+    assert isinstance(head, torch.nn.Linear)
+    assert head.weight.abs().max() <= head.in_features**-0.5
+
+
+def test_kept_head_is_not_started_again(tmp_path: Path) -> None:
+    saved = classifier()
+    torch.save(saved.network.state_dict(), tmp_path / "net.pt")
+    again = classifier(weights=str(tmp_path / "net.pt"), finetune="head")
+    assert torch.equal(again.heads()[0].get_parameter("weight"), saved.heads()[0].get_parameter("weight"))

@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.metrics.classification import EpochScores
-from sweepmaker.models.networks import head_names, only_image_size
+from sweepmaker.models.networks import head_names, only_image_size, reset_heads
 from sweepmaker.models.optimization import INTERVALS, build_optimizer, build_schedule
 from sweepmaker.models.weights import initialised_network
 
@@ -94,6 +94,8 @@ class Classifier(LightningModule):
         self.valid_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.confusion: dict[str, Tensor] = {}
+        if self.weights_.get("head", "new" if finetune == "head" else "kept") == "new":
+            reset_heads(self.network, self._head_names)
         if self._head_only:
             self.network.requires_grad_(False)
             for head in self.heads():
