@@ -5,6 +5,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# AWS's sagemaker-training, over what .venv has: its trials see our torch, its own pins stay apart.
+TOOLKIT := .venv-toolkit
 # Any Python that answers; the first one of a fitting version is taken.
 PYTHON ?=
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
@@ -20,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Another environment that happens to be active must not be taken for ours.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup train test slow accept lint format types lock benchmarks clean
+.PHONY: help setup toolkit train test slow accept lint format types lock benchmarks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +54,18 @@ $(STAMP): pyproject.toml requirements.lock | $(BIN)/uv
 	@$(BIN)/python -m compileall -q src
 	@touch $@
 
+toolkit: $(TOOLKIT)/.installed ## make .venv-toolkit: AWS's way to start a training script, for the slow tests
+
+# Part of it exists as C source only; what builds it is held to the lock's hashes too.
+$(TOOLKIT)/.installed: requirements-toolkit.lock $(STAMP)
+	@command -v cc > /dev/null || { echo "a C compiler is needed: apt-get install gcc libc6-dev python3-dev" >&2; exit 1; }
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(TOOLKIT)
+	$(BIN)/uv pip sync --python $(TOOLKIT)/bin/python --require-hashes --compile-bytecode \
+	  --build-constraints requirements-toolkit.lock requirements-toolkit.lock
+	@below='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(BIN)/python -c "$$below" > "$$($(TOOLKIT)/bin/python -c "$$below")/over_main.pth"
+	@touch $@
+
 train: $(STAMP) ## fine-tune EfficientNet-B2 on data that needs no download (more: ARGS="epochs=3 lr=1e-3")
 	$(BIN)/python train.py +experiment=b2 $(ARGS)
 
@@ -75,15 +89,17 @@ format: $(STAMP) ## ruff: format and mend what can be mended
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy $(TYPED)
 
-lock: $(STAMP) ## requirements.lock from pyproject.toml (ARGS=--upgrade for newer versions)
+lock: $(STAMP) ## both locks, from pyproject.toml and requirements-toolkit.in (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 \
 	  --extra dev --extra aws --extra embedded --extra compare --extra serve \
 	  --output-file requirements.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile requirements-toolkit.in --universal --generate-hashes --no-header --python-version 3.11 \
+	  --constraint requirements.lock --output-file requirements-toolkit.lock --quiet $(ARGS)
 
 benchmarks: $(STAMP) ## every benchmark, each with its ratio against a named peer
 	@for benchmark in train_throughput image_pipeline startup; do \
 	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; done
 
-clean: ## remove the environment and the caches (runs stay)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove the environments and the caches (runs stay)
+	rm -rf $(VENV) $(TOOLKIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
