@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from sweepmaker.config import argv, hydra_errors
 from sweepmaker.config.errors import EXIT_FAILED, UserError
-from sweepmaker.run import interrupt
+from sweepmaker.run import disk, interrupt
 
 _SOURCE = Path(__file__).resolve().parents[2]
 
@@ -30,8 +30,15 @@ class RunFailed(Exception):
         self.exit_code = exit_code
 
 
-def start(main: Callable[[], Any]) -> NoReturn:
-    """Run a Hydra app to its end and leave the process with the contract's exit code."""
+def start(
+    main: Callable[[], Any], prepare: Callable[[list[str]], list[str]] | None = argv.prepare
+) -> NoReturn:
+    """Run a Hydra app to its end and leave the process with the contract's exit code.
+
+    Args:
+        main: decorated with ``hydra.main``.
+        prepare: changes the command line before Hydra reads it; None leaves it.
+    """
     interrupt.install()
     # Hydra prints errors its own way and ends with 1; with this it hands them to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -40,7 +47,7 @@ def start(main: Callable[[], Any]) -> NoReturn:
     code = 0
     try:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # else started by Lightning with the prepared ones
-            sys.argv = argv.prepare(sys.argv)
+            sys.argv = prepare(sys.argv) if prepare else sys.argv
         main()
     except UserError as error:
         report(error)
@@ -51,7 +58,7 @@ def start(main: Callable[[], Any]) -> NoReturn:
     except RunFailed as failed:
         code = _sweep_summary(failed)
     except Exception as error:
-        known = hydra_errors.explain(error, sys.argv)
+        known = disk.full(error) or hydra_errors.explain(error, sys.argv)
         if known is None:
             traceback.print_exc()
             code = EXIT_FAILED

@@ -1,0 +1,1 @@
+"""From a config to a job: search space, request, source bundle, uploads, one create call."""

@@ -1,0 +1,216 @@
+"""From the composed config to a plan: names, places and images filled in, limits checked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from launchers.jobs import bundle, dataset, images, keys, managed, packages, request, submit, weights
+from launchers.jobs.clients import Clients, connect
+from launchers.jobs.plan import Plan, instance_hours, megabytes
+from launchers.jobs.request import Parts
+from launchers.jobs.storage import Storage, Upload, open_storage
+from launchers.jobs.strategy import Search
+from sweepmaker.config.choices import Choices
+from sweepmaker.config.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NO_ACCOUNT = "000000000000"
+_BUNDLE = "sourcedir.tar.gz"
+
+
+class Builder:
+    """Makes the plan of one launch, and the uploads that it needs.
+
+    Args:
+        cfg: of the launch: ``where``, ``job``, ``objective``.
+        trial: of the first trial.
+        choices: gets what is chosen here, with reasons.
+    """
+
+    def __init__(self, cfg: DictConfig, trial: DictConfig, choices: Choices) -> None:
+        self.cfg = cfg
+        self.trial = trial
+        self.choices = choices
+        self._where = request.plain(cfg.where)
+        self._data = request.plain(trial.data)
+        self._weights = weights.find(trial)
+        self._parts: Parts | None = None
+        self._make: Callable[[Parts], dict[str, Any]] | None = None
+        self._fill_in()
+
+    def tuning(self, search: Search, lines: Sequence[str]) -> Plan:
+        """The plan of a tuning job whose trials have ``lines`` in common."""
+        return self._plan(
+            "create_hyper_parameter_tuning_job",
+            lambda parts: request.tuning_request(self._objective_of_trial(), search, parts),
+            lines,
+            search.jobs,
+            repr(search.space.ranges),
+        )
+
+    def training(self, lines: Sequence[str]) -> Plan:
+        """The plan of one training job."""
+
+        def make(parts: Parts) -> dict[str, Any]:
+            made = request.training_request(self._objective_of_trial(), parts)
+            if self.cfg.debugger.managed:
+                made |= managed.fields(f"{parts.root}/debugger/", self._region)
+            return made
+
+        return self._plan("create_training_job", make, lines, 1, "")
+
+    def upload(self, plan: Plan) -> tuple[Clients, Plan]:
+        """Everything that the job reads, put where its request says.
+
+        Returns:
+            the clients to send it with, and the plan with the places that are known now.
+
+        Raises:
+            UserError: AWS or the bucket refuse, the data can't be read.
+        """
+        assert self._parts is not None and self._make is not None
+        for key in ("role", "bucket"):
+            if not self.cfg.where[key]:
+                raise _unset(key)
+        clients = connect(self._where)
+        storage = open_storage(clients)
+        storage.check()
+        channels = dict(self._parts.channels)
+        place = dataset.ensure(self._data, storage, self.cfg.where.prefix)
+        if place is not None:
+            channels["data"] = place.uri
+        self._put(storage, [*self._weights.uploads(self.cfg.where.prefix), plan.code])
+        made = self._make(replace(self._parts, channels=channels))
+        keys.check(plan.operation, made)
+        return clients, replace(plan, request=made)
+
+    def _put(self, storage: Storage, uploads: Sequence[Upload]) -> None:
+        for upload in uploads:
+            sent = storage.put(upload)
+            print(f"{'uploaded' if sent else 'there already'}: {upload.what}", file=sys.stderr)
+
+    def _plan(
+        self,
+        operation: str,
+        make: Callable[[Parts], dict[str, Any]],
+        lines: Sequence[str],
+        trials: int,
+        searched: str,
+    ) -> Plan:
+        hours = instance_hours(self.cfg, trials)
+        where, job = self.cfg.where, self.cfg.job
+        place = dataset.preview(self._data, self._bucket, where.prefix)
+        code = bundle.build(
+            CHECKOUT, lines, self._channel_keys(place is not None), packages=job.packages,
+            include_untracked=job.include_untracked, max_mb=job.max_bundle_mb, python=images.PYTHON,
+            download=not self.cfg.dry_run,
+        )  # fmt: skip
+        for note in code.notes:
+            print(note, file=sys.stderr)
+        key = f"{where.prefix.strip('/')}/code/{code.sha256[:32]}/{_BUNDLE}"
+        upload = Upload(
+            key, code.data, len(code.data), "code and config", hashlib.sha256(code.data).hexdigest()
+        )
+        self._parts = self._all_parts(operation, key, place, code, searched)
+        self._make = make
+        made = make(self._parts)
+        keys.check(operation, made)
+        data = self._weights.lines()
+        if place is not None and place.files:
+            data.append(f"{place.files} images, at most {megabytes(place.size)} -> {place.uri}")
+        return Plan(operation, made, upload, trials, hours, data)
+
+    def _all_parts(
+        self, operation: str, key: str, place: dataset.Place | None, code: bundle.Bundle, searched: str
+    ) -> Parts:
+        where, job = self.cfg.where, self.cfg.job
+        root = f"s3://{self._bucket}/{where.prefix.strip('/')}"
+        channels = {} if place is None else {"data": place.uri}
+        channels |= self._weights.channel(root)
+        known = submit.OPERATIONS[operation]
+        instance = job.instances[0].type if job.instances else job.instance_type
+        image = job.image
+        if image == "auto":
+            image = images.training_image(self._region, instance, job.torch)
+            self.choices.add("job.image", image.partition("/")[2], f"AWS's PyTorch image for {instance}")
+        return Parts(
+            name=submit.mint_name(job.name or "sweepmaker", datetime.now(), longest=known.longest),
+            image=image,
+            role=self._role,
+            root=root,
+            code=f"s3://{self._bucket}/{key}",
+            code_channel=job.code == "channel" or (job.code == "auto" and _needs_channel(self.cfg)),
+            channels=channels,
+            environment=packages.environment(job.packages),
+            tags={
+                "sweepmaker:commit": code.commit[:12] + ("-dirty" if code.dirty else ""),
+                "sweepmaker:config": self._config_hash(searched),
+                **{str(name): str(value) for name, value in (job.tags or {}).items()},
+            },
+        )
+
+    def _channel_keys(self, has_data: bool) -> dict[str, str]:
+        return ({"data": "data.root"} if has_data else {}) | self._weights.key()
+
+    def _config_hash(self, searched: str) -> str:
+        text = OmegaConf.to_yaml(self.trial, sort_keys=True) + searched
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _objective_of_trial(self) -> DictConfig:
+        """The launch's config with what an experiment of the trial set."""
+        cfg = self.cfg.copy()
+        cfg.objective = self.trial.objective
+        return cfg
+
+    def _fill_in(self) -> None:
+        """Well-formed placeholders for what a dry run has no need of, each with a line that says so."""
+        where = self.cfg.where
+        region = where.region or _region_of(where.profile)
+        missing = [] if region else ["where.region=us-east-1"]
+        self._region = str(region or "us-east-1")
+        partition = "aws-cn" if self._region.startswith("cn-") else "aws"
+        self._role = where.role or f"arn:{partition}:iam::{NO_ACCOUNT}:role/unset"
+        self._bucket = where.bucket or f"unset-{NO_ACCOUNT}"
+        missing += [f"where.{key}" for key in ("role", "bucket") if not where[key]]
+        if missing and self.cfg.dry_run:
+            print(f"not set, shown as placeholders: {', '.join(missing)}", file=sys.stderr)
+
+
+def _needs_channel(cfg: DictConfig) -> bool:
+    # an own image has no AWS package that could fetch the code; without network nothing can
+    return bool(cfg.where.network_isolation or cfg.job.packages == "image")
+
+
+def _region_of(profile: str | None) -> str | None:
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if named:
+        return named
+    import botocore.exceptions
+    import botocore.session
+
+    try:
+        found = botocore.session.Session(profile=profile).get_config_variable("region")
+    except botocore.exceptions.BotoCoreError:  # said where the profile is really needed
+        return None
+    return str(found) if found else None
+
+
+def _unset(key: str) -> ConfigError:
+    what = {
+        "role": ("is needed: the role that the job runs as", "where.role=arn:aws:iam::<account>:role/<name>"),
+        "bucket": ("is needed: the bucket for code, data and results", "where.bucket=<name>"),
+    }[key]
+    return ConfigError(
+        what[0],
+        key=f"where.{key}",
+        fix=f"{what[1]} (docs/aws-permissions.md); without an account: dry_run=true, or where=embedded",
+    )

@@ -1,0 +1,153 @@
+"""What conf/where and conf/job may hold: checked before the request is built."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+
+from sweepmaker.config.errors import ConfigError
+from sweepmaker.config.schema import AUTO, BOOLEAN, NOTHING, TEXT, Rule, either, integer, number, one_of
+
+STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
+_LIST = Rule(lambda value: isinstance(value, list), "a list")
+_MAP = Rule(lambda value: isinstance(value, dict), "{key: value}")
+_TEXT_OR_NULL = either(TEXT, NOTHING)
+
+RULES: dict[str, Rule] = {
+    "where.name": one_of("sagemaker", "embedded"),
+    **dict.fromkeys(
+        ("where.region", "where.profile", "where.endpoint_url", "where.s3_endpoint_url", "where.role",
+         "where.bucket", "where.kms_key"),
+        _TEXT_OR_NULL,
+    ),
+    "where.prefix": Rule(
+        lambda value: isinstance(value, str) and bool(value.strip("/")) and ".." not in value.split("/"),
+        "a path inside the bucket, such as sweepmaker",
+    ),
+    "where.bucket_owner": either(
+        Rule(lambda value: str(value).isdigit() and len(str(value)) == 12, "12 digits, quoted"),
+        NOTHING,
+    ),
+    "where.subnets": _LIST,
+    "where.security_groups": _LIST,
+    "where.network_isolation": BOOLEAN,
+    "where.encrypt_traffic": BOOLEAN,
+    "job.name": either(
+        Rule(
+            lambda value: isinstance(value, str) and len(value) <= 11 and value.isascii()
+            and value.replace("-", "").isalnum() and value[0].isalnum(),
+            "up to 11 letters, digits and single hyphens: time and a random part follow",
+        ),
+        NOTHING,
+    ),
+    "job.folder": TEXT,
+    "job.image": TEXT,
+    "job.torch": TEXT,
+    "job.instance_type": TEXT,
+    "job.instance_count": integer(1),
+    "job.instances": _LIST,
+    "job.volume_gb": integer(1),
+    "job.keep_alive_s": integer(0, 3600),
+    "job.max_jobs": either(integer(1), AUTO),
+    "job.max_parallel_jobs": integer(1, 100),
+    "job.max_runtime_s": integer(1, 28 * 24 * 3600),
+    "job.max_tuning_s": either(integer(120, 15_768_000), NOTHING),
+    "job.max_pending_s": either(integer(1800, 2_419_200), NOTHING),
+    "job.max_instance_hours": either(number(above=0), NOTHING),
+    "job.strategy": one_of(*STRATEGIES, "auto"),
+    "job.seed": either(integer(0, 2**31 - 1), NOTHING),
+    "job.early_stopping": one_of("Off", "Auto", "auto"),
+    "job.hyperband.min_epochs": integer(1),
+    "job.hyperband.max_epochs": integer(1, 20_000),
+    "job.completion.target": either(number(), NOTHING),
+    "job.completion.not_improving_jobs": either(integer(3), NOTHING),
+    "job.completion.on_convergence": BOOLEAN,
+    "job.warm_start.parents": _LIST,
+    "job.warm_start.type": one_of("TransferLearning", "IdenticalDataAndAlgorithm"),
+    "job.spot": BOOLEAN,
+    "job.max_wait_s": either(integer(1), NOTHING),
+    "job.retries": either(integer(1, 30), NOTHING),
+    "job.input_mode": one_of("File", "FastFile"),
+    "job.channels": either(_MAP, NOTHING),
+    "job.checkpoints": BOOLEAN,
+    "job.code": one_of("auto", "s3", "channel"),
+    "job.packages": one_of("index", "wheelhouse", "image"),
+    "job.include_untracked": BOOLEAN,
+    "job.max_bundle_mb": number(above=0),
+    "job.environment": either(_MAP, NOTHING),
+    "job.tags": either(_MAP, NOTHING),
+    "job.metrics": _LIST,
+    "dry_run": BOOLEAN,
+    "stage": BOOLEAN,
+    "debugger.managed": BOOLEAN,
+}  # fmt: skip
+
+
+def validate(cfg: DictConfig, *, sweep: bool) -> None:
+    """Check the part of a launch's config that is about the job.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, a value out of range or two that don't go together.
+    """
+    for group in ("where", "job"):
+        known = {key.split(".")[1] for key in RULES if key.startswith(f"{group}.")}
+        for key in cfg[group]:
+            if key not in known:
+                raise ConfigError(
+                    "there is no such key", key=f"{group}.{key}", allowed=", ".join(sorted(known))
+                )
+    for key, rule in RULES.items():
+        value = OmegaConf.select(cfg, key, throw_on_resolution_failure=True)
+        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        if not rule.passes(plain):
+            raise ConfigError(f"{value!r} is not allowed", key=key, allowed=rule.allowed)
+    _pairs(cfg, sweep=sweep)
+
+
+def _pairs(cfg: DictConfig, *, sweep: bool) -> None:
+    where, job = cfg.where, cfg.job
+    if bool(where.subnets) != bool(where.security_groups):
+        lacking = "where.subnets" if where.security_groups else "where.security_groups"
+        raise ConfigError("is needed too: a VPC is subnets and security groups", key=lacking)
+    if where.network_isolation:
+        if job.packages == "index":
+            raise ConfigError(
+                "a container without network can't install from an index",
+                key="job.packages",
+                allowed="wheelhouse (the wheels travel with the code) or image (your own has them)",
+            )
+        if job.code == "s3":
+            raise ConfigError(
+                "a container without network can't fetch its code from S3",
+                key="job.code",
+                fix="job.code=channel: SageMaker itself brings it in",
+            )
+    if job.packages == "image" and job.image == "auto":
+        raise ConfigError(
+            "AWS's image lacks lightning and hydra",
+            key="job.packages",
+            fix="job.image=<your image> (docker/Dockerfile makes one), or job.packages=index or wheelhouse",
+        )
+    if not job.spot and job.max_wait_s is not None:
+        raise ConfigError("is about spot machines only", key="job.max_wait_s", fix="job.spot=true")
+    if job.spot and job.max_wait_s is not None and job.max_wait_s < job.max_runtime_s:
+        raise ConfigError(
+            f"{job.max_wait_s} s are less than job.max_runtime_s={job.max_runtime_s}",
+            key="job.max_wait_s",
+            allowed="waiting and running together, so at least job.max_runtime_s",
+        )
+    if job.keep_alive_s and (sweep or job.spot):
+        raise ConfigError(
+            "a warm machine goes neither with a tuning job nor with spot", key="job.keep_alive_s", allowed="0"
+        )
+    if sweep and cfg.debugger.managed:
+        raise ConfigError(
+            "SageMaker's Debugger never worked in tuning jobs: their API has no field for it",
+            key="debugger.managed",
+            fix="leave it out, or hydra/sweeper=basic: one training job for each combination",
+        )
+    if job.instances and sweep is False:
+        raise ConfigError(
+            "a list of machines to fall back on is a tuning job's only",
+            key="job.instances",
+            fix="job.instance_type=...",
+        )

@@ -1,0 +1,283 @@
+"""One create call for one job, however often it is tried.
+
+SageMaker's create calls take no client token. Here the job's name is the token: it is minted once and
+kept in ``launch.json`` before anything is sent, so that whoever continues asks for that name first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from launchers.jobs.clients import Clients, connect
+from launchers.jobs.differences import differences
+from launchers.jobs.failures import explain, explained
+from launchers.jobs.masking import masked
+from sweepmaker.config.errors import ConfigError, UserError
+from sweepmaker.run.atomic import write_json
+
+FILE = "launch.json"
+"""In the sweep folder: what was, or was about to be, sent."""
+
+_FORMAT = 1
+_CONNECTION = ("name", "region", "profile", "endpoint_url", "s3_endpoint_url")
+_SHOWN = 10  # differences written out
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A create call and what belongs to it; names as boto3 and the API have them."""
+
+    create: str
+    describe: str
+    name: str
+    arn: str
+    longest: int
+    """Characters of a name."""
+    word: str
+
+    @property
+    def api_describe(self) -> str:
+        return "Describe" + self.arn.removesuffix("Arn")
+
+
+OPERATIONS = {
+    operation.create: operation
+    for operation in (
+        Operation(
+            "create_hyper_parameter_tuning_job", "describe_hyper_parameter_tuning_job",
+            "HyperParameterTuningJobName", "HyperParameterTuningJobArn", 32, "tuning job",
+        ),
+        Operation(
+            "create_training_job", "describe_training_job",
+            "TrainingJobName", "TrainingJobArn", 63, "training job",
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that is there."""
+
+    name: str
+    arn: str
+    existed: bool
+    """Nothing was sent, or what was sent found the job there already."""
+
+
+def mint_name(prefix: str, now: datetime, *, longest: int = 32) -> str:
+    """A new job name: ``prefix`` as far as it fits, then the time and six random digits.
+
+    Args:
+        prefix: any text; what a name may not hold becomes a hyphen.
+        now: in the zone that people shall read.
+        longest: characters; 32 for a tuning job, 63 for a training job.
+
+    Returns:
+        ``[a-zA-Z0-9](-*[a-zA-Z0-9])*``, at most ``longest`` characters.
+    """
+    tail = f"{now:%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    room = longest - len(tail) - 1
+    words = re.sub(r"[^a-zA-Z0-9]+", "-", prefix).strip("-")[: max(room, 0)].strip("-")
+    return f"{words}-{tail}" if words else tail
+
+
+def create(clients: Clients, operation: str, request: Mapping[str, Any], folder: Path) -> Submitted:
+    """Send ``request`` once, and keep in ``folder`` what was sent.
+
+    Args:
+        clients: of the account that shall run the job.
+        operation: ``create_hyper_parameter_tuning_job`` or ``create_training_job``.
+        request: complete, with the job's name in it; what it refers to in S3 is there.
+        folder: the sweep's, or the single run's; made where it is missing.
+
+    Raises:
+        ConfigError: the folder belongs to another job; the name is taken by another request.
+        UserError: AWS refused or could not be reached; `resume` goes on from here.
+    """
+    known = OPERATIONS[operation]
+    kept = _read(folder) if (folder / FILE).exists() else None
+    if kept is not None and (kept["operation"], kept["request"]) != (operation, _plain(request)):
+        raise ConfigError(
+            f"{folder} belongs to another job already ({kept['name']})",
+            fix=f"resume={folder} continues that one; a new one goes into a folder of its own",
+        )
+    if kept is not None:
+        return _find_or_send(clients, kept, folder)
+    entry = {
+        "format": _FORMAT,
+        "name": request[known.name],
+        "operation": operation,
+        "where": {key: clients.where.get(key) for key in _CONNECTION},
+        "region": clients.region,
+        "request": _plain(request),
+        "state": "minted",
+        "arn": None,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / FILE, entry)
+    return _send(clients, entry, folder)
+
+
+def resume(folder: Path, clients: Clients | None = None) -> Submitted:
+    """Find the job that ``folder`` stands for, or send its request.
+
+    Args:
+        folder: one in which `create` was called.
+        clients: None connects as the folder says.
+
+    Raises:
+        ConfigError: it is not such a folder, or the clients are of another region.
+        UserError: as `create`.
+    """
+    entry = _read(folder)
+    if clients is None:
+        clients = connect({**entry["where"], "region": entry["region"]})
+    if clients.region != entry["region"]:
+        raise ConfigError(
+            f"is {clients.region}, and {entry['name']} was launched in {entry['region']}",
+            key="where.region",
+            fix=f"where.region={entry['region']}",
+        )
+    return _find_or_send(clients, entry, folder)
+
+
+def _find_or_send(clients: Clients, entry: dict[str, Any], folder: Path) -> Submitted:
+    found = _described(clients, entry)
+    if found is not None:
+        return _same(clients, entry, found, folder)
+    if entry["arn"]:
+        account = entry["arn"].split(":")[4]
+        if account != clients.account:
+            raise UserError(
+                masked(
+                    f"{entry['name']} was launched in account {account}, and these are credentials of another"
+                ),
+                fix="where.profile=NAME with that account's credentials",
+            )
+        print(f"{entry['name']} is not there any more; sending it again", file=sys.stderr)
+    return _send(clients, entry, folder)
+
+
+def _send(clients: Clients, entry: dict[str, Any], folder: Path) -> Submitted:
+    known = OPERATIONS[entry["operation"]]
+    client = clients.sagemaker
+    try:
+        answer = getattr(client, known.create)(**entry["request"])
+    except Exception as error:
+        if not (_is_taken(error) or _is_unclear(error)):
+            raise _told(error, clients, folder) from None
+        found = _after(error, clients, entry, folder)
+        return _same(clients, entry, found, folder)
+    return _settled(entry, str(answer[known.arn]), folder, existed=False)
+
+
+def _after(error: Exception, clients: Clients, entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The job that is there although the call failed: an answer that got lost, or a name in use."""
+    try:
+        found = _described(clients, entry)
+    except UserError:  # the line is down: the first error says why
+        raise _told(error, clients, folder) from None
+    if found is None:
+        raise _told(error, clients, folder) from None
+    return found
+
+
+def _told(error: Exception, clients: Clients, folder: Path) -> Exception:
+    """The error to raise, with how to go on from here."""
+    known = explain(error, clients.where)
+    if known is None:
+        return error
+    again = f"then resume={folder} sends the same request"
+    known.fix = f"{known.fix}; {again}" if known.fix else again
+    return known
+
+
+def _is_taken(error: Exception) -> bool:
+    return _code(error) in ("ResourceInUse", "ResourceInUseException")
+
+
+def _is_unclear(error: Exception) -> bool:
+    """The request may have arrived: the connection broke, or the service failed on the way."""
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) >= 500
+    return isinstance(error, HTTPClientError | ConnectionError)
+
+
+def _described(clients: Clients, entry: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The job as the service describes it, or None where it has none of that name."""
+    from botocore.exceptions import ClientError
+
+    known = OPERATIONS[entry["operation"]]
+    with explained(clients.where):
+        try:
+            found: dict[str, Any] = getattr(clients.sagemaker, known.describe)(**{known.name: entry["name"]})
+        except ClientError as error:
+            text = str(error.response.get("Error", {}).get("Message", ""))
+            absent = re.search(r"not found|could not find|does not exist", text, re.IGNORECASE)
+            if _code(error).startswith("ResourceNotFound") or (
+                _code(error) == "ValidationException" and absent
+            ):
+                return None
+            raise
+    return found
+
+
+def _same(clients: Clients, entry: dict[str, Any], found: Mapping[str, Any], folder: Path) -> Submitted:
+    known = OPERATIONS[entry["operation"]]
+    shape = clients.sagemaker.meta.service_model.operation_model(known.api_describe).output_shape
+    differing = differences(entry["request"], found, shape)
+    if differing:
+        listed = "\n".join(f"    {line}" for line in differing[:_SHOWN])
+        more = f"\n    and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+        raise ConfigError(
+            masked(f"there is a {known.word} {entry['name']} already, with another request:\n{listed}{more}"),
+            key="job.name",
+            fix="leave job.name out, or choose another",
+        )
+    return _settled(entry, str(found[known.arn]), folder, existed=True)
+
+
+def _settled(entry: dict[str, Any], arn: str, folder: Path, *, existed: bool) -> Submitted:
+    entry.update(state="sent", arn=arn)
+    write_json(folder / FILE, entry)
+    return Submitted(entry["name"], arn, existed)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        entry = json.loads((folder / FILE).read_bytes())
+    except (OSError, ValueError):
+        entry = None
+    if (
+        not isinstance(entry, dict)
+        or entry.get("operation") not in OPERATIONS
+        or entry.get("format") != _FORMAT
+    ):
+        raise ConfigError(
+            f"{folder} is not the folder of a launched job (it has no {FILE} that can be read)",
+            key="resume",
+            allowed="a folder such as multirun/<date>/<time> in which launch.py was started",
+        )
+    return entry
+
+
+def _plain(request: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has it, so that what was kept and what is meant now can be compared."""
+    plain: dict[str, Any] = json.loads(json.dumps(request))
+    return plain
+
+
+def _code(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

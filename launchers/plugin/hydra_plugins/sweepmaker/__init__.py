@@ -1,0 +1,1 @@
+"""Hydra plugin: a sweep becomes one SageMaker tuning job."""

@@ -1,0 +1,245 @@
+"""Launches against moto's server with real boto3: what arrives, what is uploaded, what is kept."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from PIL import Image
+
+from launchers.jobs.clients import Clients, connect
+from launchers.limits import violations
+from sweepmaker.container import overrides
+from tests.jobs.aws import BUCKET
+from tests.jobs.launching import CHECKOUT, sweep
+
+KEY = "12345678-1234-1234-1234-123456789abc"
+LR = "lr=tag(log,interval(1e-4,1e-1))"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A tree of class folders with generated images."""
+    for split, count in (("train", 4), ("valid", 2), ("test", 2)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "photos" / split / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                shade = (index * 30 + (label == "cat") * 100, 80, len(split))
+                Image.new("RGB", (20, 16), shade).save(folder / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def account(where: dict[str, Any]) -> list[str]:
+    keys = ("region", "endpoint_url", "s3_endpoint_url", "role", "bucket", "bucket_owner")
+    return [*(f"where.{key}='{where[key]}'" for key in keys), "job.include_untracked=true"]
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "launch.json").read_text())
+    return content
+
+
+def test_a_sweep_is_one_tuning_job(tmp_path: Path, where: dict[str, Any], clients: Clients) -> None:
+    folder = tmp_path / "sweep"
+    sweep(folder, *account(where), "+experiment=b2", LR, "batch_size=8,16,32", "job.seed=0")
+    entry = kept(folder)
+    name = entry["request"]["HyperParameterTuningJobName"]
+    described = clients.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    ranges = described["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert ranges["CategoricalParameterRanges"] == [{"Name": "batch_size", "Values": ["8", "16", "32"]}]
+    assert ranges["ContinuousParameterRanges"][0]["ScalingType"] == "Logarithmic"
+    assert described["HyperParameterTuningJobConfig"]["RandomSeed"] == 0  # the SDK's tuner drops it
+    assert entry["state"] == "sent"
+    assert entry["arn"] == described["HyperParameterTuningJobArn"]
+    assert violations(entry["operation"], entry["request"]) == []
+    listed = yaml.safe_load((folder / "multirun.yaml").read_text())
+    assert "batch_size=8,16,32" in listed["overrides"]
+
+
+def test_what_a_trial_unpacks(tmp_path: Path, where: dict[str, Any], clients: Clients) -> None:
+    sweep(tmp_path / "sweep", *account(where), "+experiment=b2", LR, "epochs=3")
+    request = kept(tmp_path / "sweep")["request"]
+    code = request["TrainingJobDefinition"]["StaticHyperParameters"]["sagemaker_submit_directory"]
+    body = clients.s3.get_object(Bucket=BUCKET, Key=code.removeprefix(f"s3://{BUCKET}/"))["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        names = archive.getnames()
+        member = archive.extractfile(overrides.STATIC_FILE)
+        assert member is not None
+        static = json.loads(member.read())
+    assert {"train.py", "conf/train.yaml", "src/sweepmaker/container/entry.py"} <= set(names)
+    assert not [name for name in names if name.startswith(("tests/", "launchers/"))]
+    assert static["overrides"] == ["+experiment=b2", "epochs=3"]
+
+
+def test_the_same_launch_uploads_its_code_once(
+    tmp_path: Path, where: dict[str, Any], clients: Clients
+) -> None:
+    for folder in ("one", "two"):
+        sweep(tmp_path / folder, *account(where), LR)
+    requests = [kept(tmp_path / folder)["request"] for folder in ("one", "two")]
+    assert requests[0]["HyperParameterTuningJobName"] != requests[1]["HyperParameterTuningJobName"]
+    assert len(clients.s3.list_objects_v2(Bucket=BUCKET)["Contents"]) == 1
+
+
+def test_resume_finds_the_job(
+    tmp_path: Path, where: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path / "sweep", *account(where), LR)
+    first = json.loads(capsys.readouterr().out)
+    sweep(tmp_path / "other", *account(where), LR, f"resume='{tmp_path / 'sweep'}'")
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["name"] == first["name"]
+    assert "found:" in captured.err
+    assert not (tmp_path / "other").exists()
+
+
+def test_stage_uploads_and_creates_nothing(tmp_path: Path, where: dict[str, Any], clients: Clients) -> None:
+    sweep(tmp_path / "sweep", *account(where), LR, "stage=true")
+    assert clients.s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 1
+    assert clients.sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
+
+
+def test_images_travel_as_a_channel(
+    tmp_path: Path, where: dict[str, Any], clients: Clients, photos: Path
+) -> None:
+    sweep(tmp_path / "sweep", *account(where), LR, "data=folder", f"data.root='{photos}'")
+    request = kept(tmp_path / "sweep")["request"]
+    (channel,) = request["TrainingJobDefinition"]["InputDataConfig"]
+    uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+    assert channel["ChannelName"] == "data" and uri.endswith("/")
+    prefix = uri.removeprefix(f"s3://{BUCKET}/")
+    stored = clients.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    assert len(stored) == len(list(photos.rglob("*.png")))
+
+
+def test_an_s3_root_is_used_as_it_is(tmp_path: Path, where: dict[str, Any]) -> None:
+    sweep(tmp_path / "sweep", *account(where), LR, "data=folder", "data.root='s3://else/dogs'")
+    (channel,) = kept(tmp_path / "sweep")["request"]["TrainingJobDefinition"]["InputDataConfig"]
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == "s3://else/dogs/"
+
+
+def test_every_setting_reaches_the_request(tmp_path: Path, where: dict[str, Any]) -> None:
+    lines = [
+        "where.subnets=[subnet-1]", "where.security_groups=[sg-1]", "where.encrypt_traffic=true",
+        f"where.kms_key='{KEY}'", "job.spot=true", "job.max_wait_s=20000", "job.retries=2",
+        "job.completion.target=0.0", "job.completion.not_improving_jobs=3",
+        "job.completion.on_convergence=true",
+        "job.warm_start.parents=[earlier]", "job.input_mode=FastFile", "job.max_tuning_s=36000",
+        "job.channels={extra:'s3://b/extra/'}", "job.environment={NCCL_DEBUG:INFO}", "job.tags={team:vision}",
+        "job.instances=[{type:ml.m5.xlarge,volume_gb:60},{type:ml.c5.xlarge}]", "job.max_parallel_jobs=3",
+        "job.max_pending_s=7200",
+    ]  # fmt: skip
+    sweep(tmp_path / "sweep", *account(where), LR, *lines)
+    request = kept(tmp_path / "sweep")["request"]
+    config, trial = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
+    assert config["TuningJobCompletionCriteria"] == {
+        "TargetObjectiveMetricValue": 0.0,
+        "BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": 3},
+        "ConvergenceDetected": {"CompleteOnConvergence": "Enabled"},
+    }
+    assert config["ResourceLimits"]["MaxRuntimeInSeconds"] == 36000
+    assert request["WarmStartConfig"]["WarmStartType"] == "TransferLearning"
+    assert trial["StoppingCondition"] == {
+        "MaxRuntimeInSeconds": 14400, "MaxWaitTimeInSeconds": 20000, "MaxPendingTimeInSeconds": 7200,
+    }  # fmt: skip
+    machines = trial["HyperParameterTuningResourceConfig"]
+    assert [one["VolumeSizeInGB"] for one in machines["InstanceConfigs"]] == [60, 50]
+    assert machines["VolumeKmsKeyId"] == trial["OutputDataConfig"]["KmsKeyId"] == KEY
+    assert "ResourceConfig" not in trial
+    assert trial["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
+    assert trial["EnableManagedSpotTraining"] is trial["EnableInterContainerTrafficEncryption"] is True
+    assert trial["RetryStrategy"] == {"MaximumRetryAttempts": 2}
+    assert trial["Environment"]["NCCL_DEBUG"] == "INFO"
+    assert {"Key": "team", "Value": "vision"} in request["Tags"]
+    assert trial["InputDataConfig"][0]["ChannelName"] == "extra"
+
+
+@pytest.mark.parametrize(
+    "experiment", sorted(path.stem for path in (CHECKOUT / "conf/experiment").glob("*.yaml"))
+)
+def test_every_experiment_makes_a_request(
+    experiment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], aws_environment: object
+) -> None:
+    root = [f"data.root='{tmp_path}'"] if experiment == "b2_dogs" else []
+    sweep(
+        tmp_path / "sweep",
+        f"+experiment={experiment}",
+        LR,
+        *root,
+        "dry_run=true",
+        "job.include_untracked=true",
+    )
+    document = json.loads(capsys.readouterr().out)
+    assert violations(document["operation"], document["request"]) == []
+
+
+@pytest.mark.parametrize("file", sorted((CHECKOUT / "conf").glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_job_configs_compose(file: Path) -> None:
+    group = file.parent.name
+    if group not in ("job", "where", "search"):
+        return
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        from hydra import compose
+
+        assert OmegaConf.is_config(compose("launch", overrides=[f"{group}={file.stem}"]))
+        assert GlobalHydra.instance().is_initialized()
+
+
+def run(*lines: str, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    environment = {**clean, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null",
+                   "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", **extra}  # fmt: skip
+    command = [sys.executable, str(CHECKOUT / "launch.py"), *lines, "job.include_untracked=true"]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_dry_run_needs_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    ended = run("-m", "+experiment=b2", LR, "batch_size=8,16,32", "dry_run=true", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["operation"] == "create_hyper_parameter_tuning_job"
+    assert "placeholders" in ended.stderr and "instance hours" in ended.stderr
+    assert document["request"]["TrainingJobDefinition"]["RoleArn"].startswith("arn:aws:iam::000000000000:")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_single_job_with_managed_rules(tmp_path: Path) -> None:
+    ended = run("+experiment=b2", "debugger.managed=true", "dry_run=true", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    request = json.loads(ended.stdout)["request"]
+    assert violations("create_training_job", request) == []
+    rules = {rule["RuleParameters"]["rule_to_invoke"] for rule in request["DebugRuleConfigurations"]}
+    assert "VanishingGradient" in rules
+    assert request["ProfilerConfig"]["ProfilingIntervalInMilliseconds"] == 500
+
+
+def test_no_credentials_say_what_else_there_is(tmp_path: Path) -> None:
+    ended = run("lr=1e-3", "where.region=us-east-1", "where.bucket=some-bucket",
+                "where.role=arn:aws:iam::123456789012:role/x", cwd=tmp_path)  # fmt: skip
+    assert ended.returncode != 0
+    assert "dry_run=true" in ended.stderr and "Traceback" not in ended.stderr
+    assert "123456789012" not in ended.stderr + ended.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_basic_sweeper_sends_single_jobs(tmp_path: Path, where: dict[str, Any], aws_server: str) -> None:
+    ended = run(
+        "-m", "hydra/sweeper=basic", "lr=1e-3,3e-3", *account(where)[:-1], cwd=tmp_path,
+        AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY="x", AWS_ENDPOINT_URL_STS=aws_server,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    jobs = connect(where).sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    assert len(jobs) == 2
+    assert len(list(tmp_path.glob("multirun/*/*/*/launch.json"))) == 2
