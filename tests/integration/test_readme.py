@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import class_tree
-from tests.integration.runs import CHECKOUT, TINY, train
+from tests.integration.runs import CHECKOUT, TINY, script, train
 from tests.needs import needs_package
 
 README = (CHECKOUT / "README.md").read_text()
@@ -61,6 +62,29 @@ def test_train_commands_run(words: list[str], finished: Path, tmp_path: Path) ->
         words = [word for word in words if not word.startswith(("image_size", "model.weights"))]
     ended = train(*words, *small, cwd=tmp_path)
     assert ended.code == 0, ended.err
+
+
+OTHERS = [words for words in COMMANDS if words[0] == "python" and words[1] != "train.py"]
+
+
+@pytest.mark.parametrize("words", OTHERS, ids=" ".join)
+def test_other_commands_run(words: list[str], tmp_path: Path) -> None:
+    class_tree(tmp_path / "images")
+    name, *rest = words[1:]
+    if name == "launch.py":
+        rest.append("job.include_untracked=true")  # a checkout that someone works in
+    before = sorted(tmp_path.iterdir())
+    ended = script(name, *rest, cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    document = json.loads(ended.out)
+    assert document
+    assert sorted(tmp_path.iterdir()) == before  # only train.py makes folders
+
+
+def test_the_refused_sweep_is_answered_as_shown(tmp_path: Path) -> None:
+    command, _, shown = README.split("$ python launch.py ")[1].split("```")[0].partition("\n")
+    ended = script("launch.py", *shlex.split(command), "job.include_untracked=true", cwd=tmp_path)
+    assert (ended.code, ended.err) == (2, shown)
 
 
 def test_links_and_pictures_exist() -> None:
