@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from launchers.jobs import compose, settings, space, strategy
 from launchers.jobs.build import Builder
 from launchers.jobs.plan import Plan, show
-from launchers.jobs.space import Space
 from sweepmaker.config import app
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
@@ -40,11 +38,13 @@ def tuning_job(
     """
     folder = Path(str(config.hydra.sweep.dir))
     searched = space.parse(arguments, config_loader, params)
-    cfg = _launch_config(searched, config, config_loader)
+    hydra_lines = [str(line) for line in config.hydra.overrides.hydra]
+    name = str(config.hydra.job.config_name)
+    cfg = compose.launch_config(searched, name, hydra_lines, config_loader)
     if _continued(cfg):
         return
     settings.validate(cfg, sweep=True)
-    trial = compose.trial_config(searched, config_loader)
+    trial = compose.trial_config(cfg, searched, config_loader)
     choices = Choices()
     for note in searched.notes:
         print(note, file=sys.stderr)
@@ -77,20 +77,9 @@ def _training_job(cfg: DictConfig) -> None:
     lines = [str(line) for line in hydra.overrides.task if compose.travels(str(line))]
     several = hydra.mode == RunMode.MULTIRUN
     folder = Path(str(hydra.runtime.output_dir if several else cfg.job.folder))
-    trial = compose.trial_config(Space((), tuple(lines)), GlobalHydra.instance().config_loader())
+    trial = compose.checked(compose.without_launch(cfg))
     builder = Builder(cfg, trial, Choices())
     _carry_out(builder.training(lines), builder, cfg, folder)
-
-
-def _launch_config(searched: Space, config: DictConfig, config_loader: Any) -> DictConfig:
-    """The launch's own config, with the first of each swept value."""
-    first = [f"{one.name}={one.samples[0]}" for one in searched.ranges]
-    hydra_lines = [str(line) for line in config.hydra.overrides.hydra]
-    name = str(config.hydra.job.config_name)
-    lines = [*hydra_lines, *searched.static, *first]
-    cfg: DictConfig = config_loader.load_configuration(name, lines, RunMode.RUN, from_shell=False)
-    OmegaConf.copy_cache(from_config=config, to_config=cfg)
-    return cfg
 
 
 def _continued(cfg: DictConfig) -> bool:

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
 
 from launchers.jobs.clients import Clients, connect
+from launchers.jobs.compose import launch_config, without_launch
+from launchers.jobs.space import Space
 from launchers.limits import violations
 from sweepmaker.container import overrides
 from tests.jobs.aws import BUCKET
@@ -191,8 +193,6 @@ def test_job_configs_compose(file: Path) -> None:
     if group not in ("job", "where", "search"):
         return
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
-        from hydra import compose
-
         assert OmegaConf.is_config(compose("launch", overrides=[f"{group}={file.stem}"]))
         assert GlobalHydra.instance().is_initialized()
 
@@ -243,3 +243,13 @@ def test_basic_sweeper_sends_single_jobs(tmp_path: Path, where: dict[str, Any], 
     jobs = connect(where).sagemaker.list_training_jobs()["TrainingJobSummaries"]
     assert len(jobs) == 2
     assert len(list(tmp_path.glob("multirun/*/*/*/launch.json"))) == 2
+
+
+@pytest.mark.parametrize("experiment", ["b2", "b2_fashion", "head"])
+def test_a_launch_sees_the_config_that_the_trial_composes(experiment: str) -> None:
+    lines = [f"+experiment={experiment}", "lr=0.5", "+custom.x=[1,'2']", "model.dropout=0.2"]
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        launched = launch_config(Space((), tuple(lines)), "launch", [], loader)
+        trained = compose("train", overrides=lines)
+        assert without_launch(launched) == trained
