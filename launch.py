@@ -1,5 +1,6 @@
 """Send a job to SageMaker: ``python launch.py [-m] [+experiment=b2] [key=value ...] [where=embedded]``."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -22,4 +23,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # a second of work: looking for garbage is a tenth of it
     app.start(main, prepare=None)  # here resume= is about the job

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import sweepmaker
 from launchers.jobs.failures import explained
 from launchers.jobs.masking import masked as masked
+from launchers.limits.model import loader
 from sweepmaker.config.errors import ConfigError
 
 CONNECT_TIMEOUT_S = 10
@@ -100,6 +101,7 @@ def connect(where: Mapping[str, Any], *, credentials: tuple[str, str] | None = N
     _check_addresses(where)
     try:
         import boto3.session
+        import botocore.session
     except ImportError as error:
         raise ConfigError(
             "jobs need boto3, which is not installed here", fix="pip install 'boto3>=1.43'"
@@ -110,7 +112,10 @@ def connect(where: Mapping[str, Any], *, credentials: tuple[str, str] | None = N
             logger.setLevel(logging.INFO)
     key_id, secret = credentials or (None, None)
     with explained(where):
+        core = botocore.session.get_session()
+        core.register_component("data_loader", loader())
         session = boto3.session.Session(
+            botocore_session=core,
             profile_name=where.get("profile") or None,
             region_name=where.get("region") or None,
             aws_access_key_id=key_id,

@@ -83,8 +83,9 @@ def checked(cfg: DictConfig) -> DictConfig:
     Raises:
         ConfigError: what ``train.py`` would refuse.
     """
-    seen = cfg.copy()
-    if is_s3(OmegaConf.select(seen, "data.root")):
+    seen = cfg
+    if is_s3(OmegaConf.select(cfg, "data.root")):
+        seen = cfg.copy()
         with open_dict(seen):
             seen.data.root = "."
     schema.validate(seen)

@@ -72,13 +72,20 @@ def violations(shape: str, request: Any) -> Iterator[Violation]:
 
 
 @functools.cache
+def loader() -> Any:
+    """What reads service models: a client that is given it reads SageMaker's no second time."""
+    from botocore.loaders import Loader
+
+    return Loader()
+
+
+@functools.cache
 def _service() -> tuple[Mapping[str, _Shape], Mapping[str, str]]:
     """The shapes by name, and each operation's input shape by the operation's name in boto3."""
     # a tenth of a second: paid by the first request only
     from botocore import xform_name
-    from botocore.loaders import Loader
 
-    model = Loader().load_service_model("sagemaker", "service-2")
+    model = loader().load_service_model("sagemaker", "service-2")
     shapes: dict[str, _Shape] = dict(model["shapes"])
     shapes["_NoArguments"] = {"type": "structure", "members": {}}
     inputs = {
