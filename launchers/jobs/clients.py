@@ -121,6 +121,7 @@ def connect(where: Mapping[str, Any], *, credentials: tuple[str, str] | None = N
             aws_access_key_id=key_id,
             aws_secret_access_key=secret,
         )
+        core.get_scoped_config()  # a profile that does not exist is said now
         return Clients(where, session, _region(session))
 
 
