@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from launchers.jobs.plan import Plan, instance_hours, megabytes
 from launchers.jobs.request import Parts
 from launchers.jobs.storage import Storage, Upload, open_storage
 from launchers.jobs.strategy import Search
+from launchers.limits import has_local_storage
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
 
@@ -47,14 +48,15 @@ class Builder:
         self._make: Callable[[Parts], dict[str, Any]] | None = None
         self._fill_in()
 
-    def tuning(self, search: Search, lines: Sequence[str]) -> Plan:
-        """The plan of a tuning job whose trials have ``lines`` in common."""
+    def tuning(self, search: Search, lines: Sequence[str], swept: Mapping[str, int]) -> Plan:
+        """The plan of a tuning job whose trials have ``lines`` in common, around the swept keys' places."""
         return self._plan(
             "create_hyper_parameter_tuning_job",
             lambda parts: request.tuning_request(self._objective_of_trial(), search, parts),
             lines,
             search.jobs,
-            repr(search.space.ranges),
+            search,
+            swept,
         )
 
     def training(self, lines: Sequence[str]) -> Plan:
@@ -66,7 +68,7 @@ class Builder:
                 made |= managed.fields(f"{parts.root}/debugger/", self._region)
             return made
 
-        return self._plan("create_training_job", make, lines, 1, "")
+        return self._plan("create_training_job", make, lines, 1)
 
     def upload(self, plan: Plan) -> tuple[Clients, Plan]:
         """Everything that the job reads, put where its request says.
@@ -104,13 +106,14 @@ class Builder:
         make: Callable[[Parts], dict[str, Any]],
         lines: Sequence[str],
         trials: int,
-        searched: str,
+        search: Search | None = None,
+        swept: Mapping[str, int] | None = None,
     ) -> Plan:
         hours = instance_hours(self.cfg, trials)
         where, job = self.cfg.where, self.cfg.job
         place = dataset.preview(self._data, self._bucket, where.prefix)
         code = bundle.build(
-            CHECKOUT, lines, self._channel_keys(place is not None), packages=job.packages,
+            CHECKOUT, lines, self._channel_keys(place is not None), swept=swept, packages=job.packages,
             include_untracked=job.include_untracked, max_mb=job.max_bundle_mb, python=images.PYTHON,
             download=not self.cfg.dry_run,
         )  # fmt: skip
@@ -120,7 +123,9 @@ class Builder:
         upload = Upload(
             key, code.data, len(code.data), "code and config", hashlib.sha256(code.data).hexdigest()
         )
-        self._parts = self._all_parts(operation, key, place, code, searched)
+        self._parts = self._all_parts(
+            operation, key, place, code, repr(search.space.ranges) if search else ""
+        )
         self._make = make
         made = make(self._parts)
         keys.check(operation, made)
@@ -142,6 +147,8 @@ class Builder:
         if image == "auto":
             image = images.training_image(self._region, instance, job.torch)
             self.choices.add("job.image", image.partition("/")[2], f"AWS's PyTorch image for {instance}")
+        if where.kms_key and has_local_storage(instance):
+            self.choices.add("volume key", None, f"the local disks of {instance} are encrypted by themselves")
         return Parts(
             name=submit.mint_name(job.name or "sweepmaker", datetime.now(), longest=known.longest),
             image=image,
@@ -191,17 +198,15 @@ def _needs_channel(cfg: DictConfig) -> bool:
 
 
 def _region_of(profile: str | None) -> str | None:
-    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if named:
-        return named
+    """The region that `clients.connect` will use, asked without making a client."""
     import botocore.exceptions
     import botocore.session
 
     try:
         found = botocore.session.Session(profile=profile).get_config_variable("region")
     except botocore.exceptions.BotoCoreError:  # said where the profile is really needed
-        return None
-    return str(found) if found else None
+        found = None
+    return found or os.environ.get("AWS_REGION") or None
 
 
 def _unset(key: str) -> ConfigError:

@@ -54,6 +54,7 @@ def build(
     overrides: Sequence[str],
     channels: Mapping[str, str],
     *,
+    swept: Mapping[str, int] | None = None,
     packages: str,
     include_untracked: bool,
     max_mb: float,
@@ -67,6 +68,7 @@ def build(
         checkout: folder of train.py, in a git checkout.
         overrides: static lines of the command line, replayed in every trial.
         channels: input channel to the config key that names its folder.
+        swept: each swept key to the number of overrides before it.
         packages: ``job.packages``: index, wheelhouse or image.
         include_untracked: ``job.include_untracked``.
         max_mb: ``job.max_bundle_mb``, in MB of 10^6 bytes: limit on the files of the checkout, unpacked.
@@ -88,7 +90,7 @@ def build(
     _refuse_names(chosen.sources, STATIC_FILE, packages)
     _refuse_size(chosen.sources, max_mb)
     members = {name: _member(name, source) for name, source in chosen.sources.items()}
-    members[STATIC_FILE] = Member(dump_static(overrides, channels=channels))
+    members[STATIC_FILE] = Member(dump_static(overrides, channels, swept))
     notes = list(chosen.notes)
     if packages != "image":
         pins = installs.training_pins(_text(members, installs.LOCK), _text(members, installs.PROJECT))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -11,13 +12,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from launchers.jobs.space import Range, Space
+from launchers.jobs.space import Range, Space, is_group
 from sweepmaker.config import schema
 from sweepmaker.config.errors import ConfigError
 
 # groups and keys of conf/launch.yaml that conf/train.yaml does not have
 LAUNCH_ONLY = ("where", "job", "search", "dry_run", "stage", "action", "debugger.managed", "resume")
 S3 = "s3://"
+CONF = Path(__file__).resolve().parents[2] / "conf"
+_NO_LOCAL = "local=null"
 
 
 def travels(line: str) -> bool:
@@ -28,14 +31,23 @@ def travels(line: str) -> bool:
     return not any(key == own or key.startswith((f"{own}.", f"{own}@")) for own in LAUNCH_ONLY)
 
 
+def travelling(space: Space) -> tuple[list[str], dict[str, int]]:
+    """The static lines that a trial replays, and for each swept key how many of them stand before it."""
+    lines = [line for line in space.static if travels(line)]
+    swept = {
+        one.name: sum(travels(line) for line in space.static[:place])
+        for one, place in zip(space.ranges, space.places, strict=True)
+    }
+    return lines, swept
+
+
 def launch_config(space: Space, name: str, hydra_lines: Sequence[str], config_loader: Any) -> DictConfig:
     """The launch's own config with the first of each swept value, Hydra's node included.
 
     Raises:
         HydraException: a key or an option does not exist.
     """
-    first = [f"{one.name}={one.samples[0]}" for one in space.ranges]
-    lines = [*hydra_lines, *space.static, *first]
+    lines = [*hydra_lines, *space.lines({one.name: one.samples[0] for one in space.ranges})]
     cfg: DictConfig = config_loader.load_configuration(name, lines, RunMode.RUN, from_shell=False)
     return cfg
 
@@ -54,13 +66,47 @@ def trial_config(launch: DictConfig, space: Space, config_loader: Any) -> DictCo
         HydraException: a key or an option does not exist.
     """
     first = checked(without_launch(launch))
-    groups = [one for one in space.ranges if config_loader.get_group_options(one.name.lstrip("+"))]
+    begin = {one.name: one.samples[0] for one in space.ranges}
+    if (CONF / "local").is_dir():
+        same_without_local(first, _compose([*_travelling(space, begin), _NO_LOCAL], config_loader))
+    groups = [one for one in space.ranges if is_group(one.name, config_loader)]
     for cell in _cells([one for one in space.ranges if one not in groups]):
         _same_channels(first, checked(_changed(first, cell)), cell)
-    fixed = [f"{one.name}={one.samples[0]}" for one in space.ranges if one not in groups]
     for cell in list(_cells(groups))[1:]:
-        _same_channels(first, _compose([*filter(travels, space.static), *fixed, *cell], config_loader), cell)
+        composed = _compose(_travelling(space, begin | cell), config_loader)
+        _same_channels(first, composed, cell)
     return first
+
+
+def same_without_local(here: DictConfig, there: DictConfig) -> None:
+    """conf/local is this machine's: a trial does not have it.
+
+    Raises:
+        ConfigError: it changes what would be trained.
+    """
+    for key in sorted(str(key) for key in here):
+        if OmegaConf.select(here, key) != OmegaConf.select(there, key):
+            raise ConfigError(
+                "is set in conf/local, which stays on this machine: a trial would not have it",
+                key=key,
+                fix="put it on the command line or into conf/experiment; conf/local may set where and job",
+            )
+
+
+def own_sources_only(cfg: DictConfig) -> None:
+    """Refuse configs from elsewhere: they don't travel.
+
+    Raises:
+        ConfigError: ``--config-dir`` or ``hydra.searchpath`` names another folder.
+    """
+    for source in cfg.hydra.runtime.config_sources:
+        if source.schema == "file" and not Path(source.path).is_relative_to(CONF):
+            raise ConfigError(
+                f"configs from {source.path} would be missing in a trial",
+                key="hydra.searchpath",
+                allowed="conf/ of this checkout",
+                fix="copy them into conf/ and git add them",
+            )
 
 
 def without_launch(launch: DictConfig) -> DictConfig:
@@ -103,17 +149,20 @@ def is_s3(path: object) -> bool:
     return isinstance(path, str) and path.startswith(S3)
 
 
-def _cells(ranges: Sequence[Range]) -> Iterable[list[str]]:
-    """As few sets of overrides as hold every value once; the first has the first of each."""
-    columns = [[f"{one.name}={value}" for value in one.samples] for one in ranges]
-    for row in zip_longest(*columns):
-        yield [value or column[0] for value, column in zip(row, columns, strict=True)]
+def _travelling(space: Space, chosen: Mapping[str, str]) -> list[str]:
+    return [line for line in space.lines(chosen) if travels(line)]
 
 
-def _changed(cfg: DictConfig, lines: list[str]) -> DictConfig:
+def _cells(ranges: Sequence[Range]) -> Iterable[dict[str, str]]:
+    """As few sets of values as hold every one once; the first has the first of each."""
+    for row in zip_longest(*(one.samples for one in ranges)):
+        yield {one.name: value or one.samples[0] for one, value in zip(ranges, row, strict=True)}
+
+
+def _changed(cfg: DictConfig, values: Mapping[str, str]) -> DictConfig:
     """``cfg`` with other values, set as Hydra sets them; composing anew takes ten times as long."""
     changed = cfg.copy()
-    overrides = OverridesParser.create().parse_overrides(lines)
+    overrides = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in values.items()])
     for override in overrides:
         OmegaConf.update(changed, override.key_or_group, override.value(), merge=True, force_add=True)
     return changed
@@ -129,13 +178,19 @@ def _compose(lines: list[str], config_loader: Any) -> DictConfig:
     return checked(cfg)
 
 
-def _same_channels(first: DictConfig, cfg: DictConfig, cell: Sequence[str]) -> None:
-    for key in ("data.root", "data.source", "objective.name", "objective.mode"):
+def _same_channels(first: DictConfig, cfg: DictConfig, cell: Mapping[str, str]) -> None:
+    for key in ("data.root", "data.source", "objective.name", "objective.mode", "model.weights"):
         before, now = (OmegaConf.select(one, key) for one in (first, cfg))
-        if before != now:
-            raise ConfigError(
-                f"is {before} in one trial and {now} in another ({' '.join(cell)})",
-                key=key,
-                allowed="one value for all trials: data are a channel of the whole job",
-                fix="sweep something else, or launch one job for each",
-            )
+        if before == now or (key == "model.weights" and not any(map(_is_path, (before, now)))):
+            continue
+        given = " ".join(f"{name}={value}" for name, value in cell.items())
+        raise ConfigError(
+            f"is {before} in one trial and {now} in another ({given})",
+            key=key,
+            allowed="one value for all trials: it is a channel of the job, or what they are compared by",
+            fix="sweep something else, or launch one job for each",
+        )
+
+
+def _is_path(weights: object) -> bool:
+    return isinstance(weights, str) and ("/" in weights or Path(weights).exists())

@@ -9,7 +9,7 @@ from typing import Any
 from sweepmaker.config.errors import ConfigError
 
 # The SDK's own table of AWS's images; read as a file, since importing the SDK takes seconds.
-_TABLE = ("core", "image_uri_config", "pytorch-amzn2023.json")
+_TABLES = ("core", "image_uri_config")
 PYTHON = "3.12"  # of these images
 
 
@@ -19,7 +19,7 @@ def training_image(region: str, instance_type: str, torch_version: str) -> str:
     Raises:
         ConfigError: AWS has none for the region or the version.
     """
-    versions = _table()["training"]["versions"]
+    versions = sdk_table("pytorch-amzn2023")["training"]["versions"]
     entry = versions.get(torch_version)
     if entry is None:
         raise ConfigError(
@@ -33,6 +33,13 @@ def training_image(region: str, instance_type: str, torch_version: str) -> str:
             allowed=", ".join(sorted(entry["registries"])),
             fix="another region, or job.image=<an image of your own>",
         )
+    if instance_type.removeprefix("ml.").startswith(("trn", "inf", "p6e")):
+        raise ConfigError(
+            f"AWS's CPU and GPU images don't fit {instance_type} (Neuron, or an ARM processor)",
+            key="job.instance_type",
+            allowed="x86 machines, with or without NVIDIA GPUs",
+            fix="job.image=<an image of your own> job.packages=image",
+        )
     processor = "gpu" if has_gpu(instance_type) else "cpu"
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     tag = f"{entry['tag_prefix']}-{entry['container_version'][processor]}"
@@ -45,9 +52,14 @@ def has_gpu(instance_type: str) -> bool:
     return family[:1] in ("g", "p") and family[1:2].isdigit()
 
 
-def _table() -> Any:
+def sdk_table(name: str) -> Any:
+    """One of the SDK's tables of images.
+
+    Raises:
+        ConfigError: the SDK is not installed.
+    """
     try:
-        path = files("sagemaker").joinpath(*_TABLE)
+        path = files("sagemaker").joinpath(*_TABLES, f"{name}.json")
         return json.loads(path.read_text(encoding="utf-8"))
     except (ModuleNotFoundError, FileNotFoundError):
         raise ConfigError(

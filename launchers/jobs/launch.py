@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from launchers.jobs import compose, settings, space, strategy
 from launchers.jobs.build import Builder
-from launchers.jobs.plan import Plan, show
+from launchers.jobs.plan import Plan, instance_hours, show
+from launchers.jobs.space import Space
 from sweepmaker.config import app
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
@@ -36,13 +40,14 @@ def tuning_job(
     Raises:
         UserError: everything that the user can mend.
     """
+    if _continued(arguments):
+        return
     folder = Path(str(config.hydra.sweep.dir))
     searched = space.parse(arguments, config_loader, params)
     hydra_lines = [str(line) for line in config.hydra.overrides.hydra]
     name = str(config.hydra.job.config_name)
     cfg = compose.launch_config(searched, name, hydra_lines, config_loader)
-    if _continued(cfg):
-        return
+    compose.own_sources_only(cfg)
     settings.validate(cfg, sweep=True)
     trial = compose.trial_config(cfg, searched, config_loader)
     choices = Choices()
@@ -50,9 +55,9 @@ def tuning_job(
         print(note, file=sys.stderr)
     search = strategy.choose(cfg, searched, choices)
     builder = Builder(cfg, trial, choices)
-    plan = builder.tuning(search, [line for line in searched.static if compose.travels(line)])
+    plan = builder.tuning(search, *compose.travelling(searched))
     if (submitted := _carry_out(plan, builder, cfg, folder)) is not None:
-        _keep_sweep(folder, arguments, submitted)
+        _keep_sweep(folder, [line for line in arguments if compose.travels(line)], submitted)
 
 
 def training_job(cfg: DictConfig) -> None:
@@ -71,24 +76,47 @@ def training_job(cfg: DictConfig) -> None:
 
 def _training_job(cfg: DictConfig) -> None:
     hydra = HydraConfig.get()
-    if _continued(cfg):
+    if _continued(hydra.overrides.task):
         return
+    compose.own_sources_only(OmegaConf.create({"hydra": hydra}))
     settings.validate(cfg, sweep=False)
     lines = [str(line) for line in hydra.overrides.task if compose.travels(str(line))]
     several = hydra.mode == RunMode.MULTIRUN
+    if several:
+        instance_hours(cfg, _jobs_of_the_sweep(GlobalHydra.instance().config_loader()))
     folder = Path(str(hydra.runtime.output_dir if several else cfg.job.folder))
-    trial = compose.checked(compose.without_launch(cfg))
+    loader = GlobalHydra.instance().config_loader()
+    trial = compose.trial_config(cfg, Space((), tuple(lines)), loader)
     builder = Builder(cfg, trial, Choices())
     _carry_out(builder.training(lines), builder, cfg, folder)
 
 
-def _continued(cfg: DictConfig) -> bool:
-    """``resume=<folder>``: find the job of that folder, or send it."""
-    if not cfg.resume:
+def _jobs_of_the_sweep(config_loader: Any) -> int:
+    """How many jobs ``hydra/sweeper=basic`` is about to send: they are bounded together."""
+    lines = [word for word in sys.argv[1:] if not word.startswith("-")]
+    parsed = OverridesParser.create(config_loader=config_loader).parse_overrides(lines)
+    swept = [one for one in parsed if one.is_sweep_override()]
+    return math.prod(len(list(one.sweep_string_iterator())) for one in swept)
+
+
+def _continued(lines: Iterable[Any]) -> bool:
+    """``resume=<folder>``: find the job of that folder, or send it; with ``dry_run=true`` show it."""
+    parsed = OverridesParser.create().parse_overrides([str(line) for line in lines])
+    given = {one.get_key_element(): one.value() for one in parsed if not one.is_sweep_override()}
+    if not given.get("resume"):
         return False
     from launchers.jobs import submit
 
-    _report(submit.resume(Path(str(cfg.resume))), Path(str(cfg.resume)))
+    folder = Path(str(given["resume"]))
+    if given.get("stage"):
+        raise ConfigError(
+            "a kept request is sent or not; nothing is uploaded", key="stage", fix="leave it out"
+        )
+    if given.get("dry_run"):
+        kept = submit.kept(folder)
+        print(json.dumps({"operation": kept["operation"], "request": kept["request"]}, indent=2), flush=True)
+    else:
+        _report(submit.resume(folder), folder)
     return True
 
 

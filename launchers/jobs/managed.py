@@ -6,10 +6,9 @@ that run inside every trial need neither.
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from typing import Any
 
+from launchers.jobs.images import sdk_table
 from sweepmaker.config.errors import ConfigError
 
 # rule -> the tensors that it reads, as collections of the hook
@@ -61,8 +60,7 @@ def _rule(name: str, image: str) -> dict[str, Any]:
 
 
 def _rule_image(region: str) -> str:
-    table = files("sagemaker").joinpath("core", "image_uri_config", "debugger.json")
-    registries = json.loads(table.read_text(encoding="utf-8"))["versions"]["latest"]["registries"]
+    registries = sdk_table("debugger")["versions"]["latest"]["registries"]
     account = registries.get(region)
     if account is None:
         raise ConfigError(

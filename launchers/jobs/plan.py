@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from launchers.jobs.masking import masked
 from launchers.jobs.storage import Upload
 from sweepmaker.config.errors import ConfigError
 
@@ -66,11 +67,12 @@ def show(plan: Plan) -> None:
 
 def summary(plan: Plan) -> list[str]:
     """What would be uploaded with its size, how many trials, and the bound on instance hours."""
-    return [
+    lines = [
         f"upload: {plan.code.what}, {megabytes(plan.code.size)} -> {plan.code.key}",
         *(f"upload: {line}" for line in plan.data),
         f"trials: at most {plan.trials}; machines: at most {plan.instance_hours:g} instance hours",
     ]
+    return [masked(line) for line in lines]
 
 
 def megabytes(size: int) -> str:

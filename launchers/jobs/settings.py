@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import re
+
 from omegaconf import DictConfig, OmegaConf
 
+from launchers.jobs.masking import masked
+from launchers.limits import has_local_storage
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.schema import AUTO, BOOLEAN, NOTHING, TEXT, Rule, either, integer, number, one_of
 
 STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
-_LIST = Rule(lambda value: isinstance(value, list), "a list")
+
+
+def _is_machine(item: object) -> bool:
+    if not isinstance(item, dict) or not {"type"} <= item.keys() <= {"type", "count", "volume_gb"}:
+        return False
+    counts = (item.get("count", 1), item.get("volume_gb", 1))
+    return isinstance(item["type"], str) and all(type(count) is int and count > 0 for count in counts)
+
+
 _MAP = Rule(lambda value: isinstance(value, dict), "{key: value}")
+_BUCKET = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]")  # S3's naming rules
+_MACHINES = Rule(
+    lambda value: isinstance(value, list) and all(map(_is_machine, value)),
+    "a list of {type: ml.g5.xlarge, count: 1, volume_gb: 50}; count and volume_gb may be left out",
+)
+_NAMES = Rule(
+    lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value), "a list of names"
+)
+_OUR_CHANNELS = {"data": "data.root", "weights": "model.weights", "code": "job.code"}
 _TEXT_OR_NULL = either(TEXT, NOTHING)
 
 RULES: dict[str, Rule] = {
     "where.name": one_of("sagemaker", "embedded"),
     **dict.fromkeys(
         ("where.region", "where.profile", "where.endpoint_url", "where.s3_endpoint_url", "where.role",
-         "where.bucket", "where.kms_key"),
+         "where.kms_key"),
         _TEXT_OR_NULL,
+    ),
+    "where.bucket": either(
+        Rule(
+            lambda value: isinstance(value, str) and bool(_BUCKET.fullmatch(value)),
+            "the name of a bucket (3 to 63 of a-z, 0-9, . and -), without s3://",
+        ),
+        NOTHING,
     ),
     "where.prefix": Rule(
         lambda value: isinstance(value, str) and bool(value.strip("/")) and ".." not in value.split("/"),
@@ -27,8 +55,8 @@ RULES: dict[str, Rule] = {
         Rule(lambda value: str(value).isdigit() and len(str(value)) == 12, "12 digits, quoted"),
         NOTHING,
     ),
-    "where.subnets": _LIST,
-    "where.security_groups": _LIST,
+    "where.subnets": _NAMES,
+    "where.security_groups": _NAMES,
     "where.network_isolation": BOOLEAN,
     "where.encrypt_traffic": BOOLEAN,
     "job.name": either(
@@ -44,7 +72,7 @@ RULES: dict[str, Rule] = {
     "job.torch": TEXT,
     "job.instance_type": TEXT,
     "job.instance_count": integer(1),
-    "job.instances": _LIST,
+    "job.instances": _MACHINES,
     "job.volume_gb": integer(1),
     "job.keep_alive_s": integer(0, 3600),
     "job.max_jobs": either(integer(1), AUTO),
@@ -61,7 +89,7 @@ RULES: dict[str, Rule] = {
     "job.completion.target": either(number(), NOTHING),
     "job.completion.not_improving_jobs": either(integer(3), NOTHING),
     "job.completion.on_convergence": BOOLEAN,
-    "job.warm_start.parents": _LIST,
+    "job.warm_start.parents": _NAMES,
     "job.warm_start.type": one_of("TransferLearning", "IdenticalDataAndAlgorithm"),
     "job.spot": BOOLEAN,
     "job.max_wait_s": either(integer(1), NOTHING),
@@ -75,7 +103,7 @@ RULES: dict[str, Rule] = {
     "job.max_bundle_mb": number(above=0),
     "job.environment": either(_MAP, NOTHING),
     "job.tags": either(_MAP, NOTHING),
-    "job.metrics": _LIST,
+    "job.metrics": _NAMES,
     "dry_run": BOOLEAN,
     "stage": BOOLEAN,
     "debugger.managed": BOOLEAN,
@@ -88,19 +116,19 @@ def validate(cfg: DictConfig, *, sweep: bool) -> None:
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or two that don't go together.
     """
-    for group in ("where", "job"):
-        known = {key.split(".")[1] for key in RULES if key.startswith(f"{group}.")}
-        for key in cfg[group]:
+    for group in ("where", "job", "job.hyperband", "job.completion", "job.warm_start"):
+        known = {key.removeprefix(f"{group}.").split(".")[0] for key in RULES if key.startswith(f"{group}.")}
+        for key in OmegaConf.select(cfg, group):
             if key not in known:
-                raise ConfigError(
-                    "there is no such key", key=f"{group}.{key}", allowed=", ".join(sorted(known))
-                )
+                allowed = ", ".join(sorted(known))
+                raise ConfigError("there is no such key", key=f"{group}.{key}", allowed=allowed)
     for key, rule in RULES.items():
         value = OmegaConf.select(cfg, key, throw_on_resolution_failure=True)
         plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         if not rule.passes(plain):
-            raise ConfigError(f"{value!r} is not allowed", key=key, allowed=rule.allowed)
+            raise ConfigError(f"{masked(repr(value))} is not allowed", key=key, allowed=rule.allowed)
     _pairs(cfg, sweep=sweep)
+    _machines(cfg, sweep=sweep)
 
 
 def _pairs(cfg: DictConfig, *, sweep: bool) -> None:
@@ -126,6 +154,34 @@ def _pairs(cfg: DictConfig, *, sweep: bool) -> None:
             "AWS's image lacks lightning and hydra",
             key="job.packages",
             fix="job.image=<your image> (docker/Dockerfile makes one), or job.packages=index or wheelhouse",
+        )
+    if job.packages == "image" and job.code == "s3":
+        raise ConfigError(
+            "the entry of an own image has no AWS package to fetch code from S3 with",
+            key="job.code",
+            fix="job.code=channel (or auto): SageMaker itself brings it in",
+        )
+    for name, key in _OUR_CHANNELS.items():
+        if name in (job.channels or {}):
+            raise ConfigError(
+                f"the channel {name} is ours", key="job.channels", fix=f"{key}=..., or another name"
+            )
+
+
+def _machines(cfg: DictConfig, *, sweep: bool) -> None:
+    where, job = cfg.where, cfg.job
+    disks = {has_local_storage(one.type) for one in job.instances}
+    if where.kms_key and len(disks) > 1:
+        raise ConfigError(
+            "some of these have local disks, which take no key, and some have disks that need it",
+            key="job.instances",
+            fix="machines of one kind, or no where.kms_key",
+        )
+    if job.spot and not job.checkpoints:
+        raise ConfigError(
+            "a spot trial that is interrupted would begin again",
+            key="job.checkpoints",
+            fix="job.checkpoints=true, or job.spot=false",
         )
     if not job.spot and job.max_wait_s is not None:
         raise ConfigError("is about spot machines only", key="job.max_wait_s", fix="job.spot=true")

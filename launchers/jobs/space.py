@@ -6,7 +6,7 @@ keep Hydra's own text of each value, which a trial replays: it composes what ``t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,6 +76,7 @@ class Space:
     ranges: tuple[Range, ...]
     static: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()  # of each range: the number of static lines before it
 
     @property
     def combinations(self) -> int | None:
@@ -84,6 +85,18 @@ class Space:
         for searched in self.ranges:
             product *= len(searched.values)
         return product or None
+
+    def lines(self, chosen: Mapping[str, str]) -> list[str]:
+        """The command line with one value for each swept key, in the order in which it was written."""
+        lines = list(self.static)
+        for one, place in reversed(list(zip(self.ranges, self.places, strict=True))):
+            lines.insert(place, f"{one.name}={chosen[one.name]}")
+        return lines
+
+
+def is_group(name: str, config_loader: Any) -> bool:
+    """Whether a key is a config group: ``model``, ``+experiment``, ``optimizer@other``."""
+    return bool(config_loader.get_group_options(_plain(name).partition("@")[0]))
 
 
 def parse(arguments: Sequence[str], config_loader: Any, params: dict[str, Any] | None = None) -> Space:
@@ -102,6 +115,7 @@ def parse(arguments: Sequence[str], config_loader: Any, params: dict[str, Any] |
     ranges: list[Range] = []
     static: list[str] = []
     fixed: list[Override] = []
+    places: list[int] = []
     notes: list[str] = []
     for override in overrides:
         if not override.is_sweep_override():
@@ -112,6 +126,7 @@ def parse(arguments: Sequence[str], config_loader: Any, params: dict[str, Any] |
         notes += note
         if isinstance(searched, Range):
             ranges.append(searched)
+            places.append(len(static))
         else:
             static.append(searched)
             fixed.append(override)
@@ -122,7 +137,7 @@ def parse(arguments: Sequence[str], config_loader: Any, params: dict[str, Any] |
             fix="leave out -m for one training job, or give a key several values",
         )
     _no_overlap(fixed, ranges, config_loader)
-    return Space(tuple(ranges), tuple(static), tuple(notes))
+    return Space(tuple(ranges), tuple(static), tuple(notes), tuple(places))
 
 
 def _overrides(arguments: Sequence[str], config_loader: Any, params: dict[str, Any]) -> list[Override]:
@@ -265,12 +280,13 @@ def _no_overlap(fixed: Iterable[Override], ranges: Sequence[Range], config_loade
     others = [(_plain(one.get_key_element()), str(one.input_line), one.key_or_group) for one in fixed]
     others += [(_plain(one.name), one.name, one.name) for one in ranges]
     for plain, line, group in others:
-        is_group = bool(config_loader.get_group_options(_plain(group)))
-        if is_group and (plain not in keys or line in keys.values()):
+        if is_group(group, config_loader) and (plain not in keys or line in keys.values()):
             continue
         for key, written in keys.items():
             same = plain == key and line != written
-            if same or plain.startswith(f"{key}.") or key.startswith(f"{plain}."):
+            # options of a group are chosen first, whatever the order; then values are set
+            inside = plain.startswith(f"{key}.") and not is_group(key, config_loader)
+            if same or inside or key.startswith(f"{plain}."):
                 raise ConfigError(
                     f"{line} sets what {written} sweeps", key=plain, fix="leave one of the two out"
                 )

@@ -42,6 +42,12 @@ def choose(cfg: DictConfig, space: Space, choices: Choices) -> Search:
     """
     job = cfg.job
     strategy = job.strategy if job.strategy != "auto" else _strategy(job.max_jobs, space, choices)
+    if strategy == "Hyperband" and any(one.name.lstrip("+") == "epochs" for one in space.ranges):
+        raise ConfigError(
+            "Hyperband itself decides how many epochs a trial gets",
+            key="epochs",
+            fix="sweep something else, with epochs=<the most>; or job.strategy=Bayesian",
+        )
     if strategy == "Grid":
         jobs = _grid(job.max_jobs, space, choices)
         ranges = tuple(one.as_categorical() for one in space.ranges)

@@ -104,14 +104,14 @@ def create(clients: Clients, operation: str, request: Mapping[str, Any], folder:
         UserError: AWS refused or could not be reached; `resume` goes on from here.
     """
     known = OPERATIONS[operation]
-    kept = _read(folder) if (folder / FILE).exists() else None
-    if kept is not None and (kept["operation"], kept["request"]) != (operation, _plain(request)):
+    earlier = kept(folder) if (folder / FILE).exists() else None
+    if earlier is not None and (earlier["operation"], earlier["request"]) != (operation, _plain(request)):
         raise ConfigError(
-            f"{folder} belongs to another job already ({kept['name']})",
+            f"{folder} belongs to another job already ({earlier['name']})",
             fix=f"resume={folder} continues that one; a new one goes into a folder of its own",
         )
-    if kept is not None:
-        return _find_or_send(clients, kept, folder)
+    if earlier is not None:
+        return _find_or_send(clients, earlier, folder)
     entry = {
         "format": _FORMAT,
         "name": request[known.name],
@@ -138,7 +138,7 @@ def resume(folder: Path, clients: Clients | None = None) -> Submitted:
         ConfigError: it is not such a folder, or the clients are of another region.
         UserError: as `create`.
     """
-    entry = _read(folder)
+    entry = kept(folder)
     if clients is None:
         clients = connect({**entry["where"], "region": entry["region"]})
     if clients.region != entry["region"]:
@@ -254,7 +254,12 @@ def _settled(entry: dict[str, Any], arn: str, folder: Path, *, existed: bool) ->
     return Submitted(entry["name"], arn, existed)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def kept(folder: Path) -> dict[str, Any]:
+    """What `create` kept in a folder before it sent.
+
+    Raises:
+        ConfigError: it is not such a folder.
+    """
     try:
         entry = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError):
@@ -263,6 +268,9 @@ def _read(folder: Path) -> dict[str, Any]:
         not isinstance(entry, dict)
         or entry.get("operation") not in OPERATIONS
         or entry.get("format") != _FORMAT
+        or not isinstance(entry.get("where"), dict)
+        or not isinstance(entry.get("request"), dict)
+        or not isinstance(entry.get("name"), str)
     ):
         raise ConfigError(
             f"{folder} is not the folder of a launched job (it has no {FILE} that can be read)",

@@ -63,6 +63,12 @@ def find(trial: DictConfig) -> Weights:
     """
     given = OmegaConf.select(trial, "model.weights")
     if not isinstance(given, str) or not Path(given).exists():
+        if isinstance(given, str) and ("/" in given or Path(given).suffix in _SAFE):
+            raise ConfigError(
+                f"there is no {given}",
+                key="model.weights",
+                allowed="a file or folder on this machine (it travels along), or the name of weights",
+            )
         return Weights()
     path = Path(given)
     files = [path] if path.is_file() else sorted(path.glob("model.*"))

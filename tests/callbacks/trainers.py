@@ -18,11 +18,14 @@ class Told(LightningModule):
         super().__init__()
         self.values = values
         self.name = name
+        self.also_in_training = False  # logs ``train/epoch`` too
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         if self.name.startswith("train"):
             self.log(self.name, self.values[self.current_epoch], on_step=False, on_epoch=True)
+        if self.also_in_training:
+            self.log("train/epoch", float(self.current_epoch), on_step=False, on_epoch=True)
         return -self.weight
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

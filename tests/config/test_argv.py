@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,21 @@ def test_hydra_reads_back_what_was_quoted(text: str, mark: str) -> None:
     word = argv.quote(text, mark)
     assert as_hydra_reads(word) == text
     assert argv._unquote(word) == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS)
+@example("a folder with 'both' \"marks\"")
+def test_a_line_to_paste_brings_the_same_value(text: str) -> None:
+    (word,) = shlex.split(argv.word("key", text))
+    override = PARSER.parse_override(word)
+    assert OmegaConf.create({"key": override.value()}).key == text
+
+
+def test_the_line_that_continues_a_run(tmp_path: Path) -> None:
+    assert argv.resume_line("/runs/1") == "python train.py resume=/runs/1"
+    run = _run_folder(tmp_path / "a run's, folder", "- lr=1")
+    assert f"resume={argv.quote(str(run))}" in argv.prepare(shlex.split(argv.resume_line(run))[1:])
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,26 @@ from __future__ import annotations
 import inspect
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning.fabric.plugins.precision.precision import (
+    _PRECISION_INPUT_INT,
+    _PRECISION_INPUT_STR,
+    _PRECISION_INPUT_STR_ALIAS,
+)
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from sweepmaker.config import schema
+from sweepmaker.config import rules, schema
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.config.trainer_keys import TRAINER_KEYS
+from sweepmaker.config.trainer_keys import PRECISIONS, TRAINER_KEYS
+from tests.config.values import VALUES
 
+CONF = Path(__file__).parents[2] / "conf"
 GOOD = {"lr": 1e-3, "ckpt_path": None, "train": True, "test": True}
 
 
@@ -55,53 +64,8 @@ def test_the_key_at_fault_is_named(change: dict[str, object], key: str) -> None:
     assert raised.value.key == key
 
 
-NAN, INF = math.nan, math.inf
-# key -> what passes, what does not
-VALUES: dict[str, tuple[list[object], list[object]]] = {
-    "lr": ([1e-9, 1, 0.5], [0, -1, NAN, INF, "1e-3", None, True]),
-    "batch_size": ([1, 4096], [0, -1, 1.0, "16", None, True]),
-    "epochs": ([1, 10**6], [0, -1, 2.5, None, False]),
-    "seed": ([0, 2**32 - 1], [-1, 2**32, 0.0, None]),
-    "image_size": ([8, 260, 4096], [7, 4097, 64.0, [64, 64]]),
-    "objective.name": (["valid/top1"], ["", None, 3]),
-    "objective.mode": (["max", "min"], ["MAX", "", None, True]),
-    "train": ([True, False], [1, 0, "true", None]),
-    "test": ([True, False], [1, "yes", None]),
-    "fail_fast": ([True, False], [1, "no", None]),
-    "ckpt_path": ([None, "/a"], ["", 3, False]),
-    "resume": ([None, "/a"], ["", 3, False]),
-    "data.num_workers": ([0, 16, "auto"], [-1, 1.5, "all", None, True]),
-    "data.on_bad_image": (["stop", "skip"], ["ignore", None, False]),
-    "data.root": ([None, "/a"], ["", 3]),
-    "data.splits.valid": ([0.1, 0.99], [0, 1, -0.1, NAN, None, "0.1"]),
-    "data.splits.test": ([0, 0.1], [1.0, 5, None]),
-    "data.resize": ([None, 8, 288], [7, 288.0, "auto"]),
-    "data.augment.hflip": ([0, 0.5, 1], [-0.1, 1.1, None, True]),
-    "data.augment.trivial_augment": ([True, False], [None, 1, "wide"]),
-    "data.max_pixels": ([1, 10**9], [0, 1e9, None]),
-    "model.name": (["resnet50"], ["", None, 50]),
-    "model.dropout": ([None, 0, 0.3], [1.5, -0.1, "auto"]),
-    "model.weights_timeout_s": ([0, 10], [-1, None, INF]),
-    "model.library": (["torchvision", "timm"], ["torch", None]),
-    "model.finetune": (["full", "head"], ["none", None, True]),
-    "model.label_smoothing": ([0, 0.1], [1, -0.1, None]),
-    "optimizer.weight_decay": ([0, 0.01, 2], [-0.01, NAN, "auto"]),
-    "trainer.threads": ([1, 64, "auto"], [0, -1, 1.0, None, "all"]),
-    "trainer.memory_format": (["auto", "channels_last", "contiguous"], ["nhwc", None]),
-    "trainer.accelerator": (["auto", "cpu", "gpu", "cuda", "mps"], ["tpu9", None, 0]),
-    "trainer.accumulate_grad_batches": ([1, 8], [0, 1.5, {4: 2}]),
-    "trainer.gradient_clip_val": ([None, 0.5, 1], [0, -1, "auto", NAN]),
-    "callbacks.resume.every_n_minutes": ([0, 0.5, 60], [-1, None, INF]),
-    "callbacks.early_stopping.patience": ([1, 100], [0, 2.5, None]),
-}
-
-
 @pytest.mark.parametrize("key", schema.RULES)
 def test_every_rule(key: str, tmp_path: Path) -> None:
-    if key not in VALUES:
-        # a rule that came later: at the least it has a value that it refuses, and says what it allows
-        assert not schema.RULES[key].passes(object()) and schema.RULES[key].allowed
-        return
     good, bad = VALUES[key]
     for value in good:
         cfg = config(key, str(tmp_path) if key == "ckpt_path" and value else value)
@@ -119,27 +83,70 @@ def config(key: str, value: object) -> DictConfig:
     return cfg
 
 
-def test_every_value_of_the_table_belongs_to_a_rule() -> None:
-    assert set(VALUES) <= set(schema.RULES)
+def test_precisions_are_lightnings() -> None:
+    strings, aliases, numbers = map(
+        get_args, (_PRECISION_INPUT_STR, _PRECISION_INPUT_STR_ALIAS, _PRECISION_INPUT_INT)
+    )
+    assert set(PRECISIONS) == {*strings, *aliases, *numbers}
+
+
+def shipped_keys() -> set[str]:
+    """Every key that a user may find in a file under conf/."""
+    keys: set[str] = set()
+    for file in [CONF / "train.yaml", *CONF.glob("*/*.yaml")]:
+        group = file.parent.name
+        if group not in ("conf", "data", "model", "optimizer", "scheduler", "trainer", "callbacks"):
+            continue
+        content = yaml.safe_load(text := file.read_text())
+        top = content if group == "conf" or "@package _global_" in text else {group: content}
+        keys |= set(flat({name: node for name, node in top.items() if name not in ("defaults", "hydra")}))
+    return keys
+
+
+def flat(node: object, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict) or not node:
+        return [prefix]
+    parts = [flat(value, f"{prefix}.{key}".lstrip(".")) for key, value in node.items() if key != "defaults"]
+    return [key for part in parts for key in part]
+
+
+def test_every_shipped_key_has_a_rule() -> None:
+    without = {key for key in shipped_keys() - set(schema.RULES) if not key.split(".")[-1].startswith("_")}
+    # what Hydra fills in when the run begins
+    assert without == {"paths.output_dir", "callbacks.best.dirpath", "callbacks.resume.dirpath"}
+
+
+@pytest.mark.parametrize("group", ["data", "model", "optimizer", "scheduler"])
+def test_code_of_the_user_s_own_may_give_a_name_another_meaning(group: str) -> None:
+    names = [key.partition(".")[2] for key in schema.RULES if key.startswith(f"{group}.")]
+    node = {"_target_": "my_project.Own", **{name: "whatever" for name in names if "." not in name}}
+    schema.validate(OmegaConf.create({**GOOD, group: node}))
+    with pytest.raises(ConfigError):
+        schema.validate(OmegaConf.create({**GOOD, group: {**node, "_target_": "torch.Theirs"}}))
+
+
+def test_a_trainer_of_the_user_s_own_is_still_a_trainer() -> None:
+    with pytest.raises(ConfigError, match="devices"):
+        schema.validate(OmegaConf.create({**GOOD, "trainer": {"_target_": "my.Trainer", "devices": 0}}))
 
 
 @given(st.floats(-5, 5), st.floats(-5, 5), st.floats(-5, 5))
 def test_bounds_mean_what_they_say(value: float, low: float, high: float) -> None:
-    assert schema.number(above=low, below=high).passes(value) == (low < value < high)
-    assert schema.number(least=low, most=high).passes(value) == (low <= value <= high)
+    assert rules.number(above=low, below=high).passes(value) == (low < value < high)
+    assert rules.number(least=low, most=high).passes(value) == (low <= value <= high)
 
 
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (schema.number(), "a number"),
-        (schema.number(above=0, most=1), "a number above 0 and at most 1"),
-        (schema.number(least=0.5, below=1), "a number at least 0.5 and below 1"),
-        (schema.integer(1), "a whole number from 1"),
-        (schema.either(schema.integer(0, 9), schema.AUTO), "a whole number from 0 to 9, or auto"),
+        (rules.number(), "a number"),
+        (rules.number(above=0, most=1), "a number above 0 and at most 1"),
+        (rules.number(least=0.5, below=1), "a number at least 0.5 and below 1"),
+        (rules.integer(1), "a whole number from 1"),
+        (rules.either(rules.integer(0, 9), rules.AUTO), "a whole number from 0 to 9, or auto"),
     ],
 )
-def test_what_is_allowed_is_said_in_words(rule: schema.Rule, words: str) -> None:
+def test_what_is_allowed_is_said_in_words(rule: rules.Rule, words: str) -> None:
     assert rule.allowed == words
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweepmaker.config.errors import DataError
 from sweepmaker.data import inventory
 from sweepmaker.data.decode import read_image
 from sweepmaker.data.folder import FolderSource
@@ -132,6 +135,29 @@ def test_bad_files_are_named_and_looked_at_again(tmp_path: Path, looks: list[str
     mended = source(tmp_path)
     assert len(mended.check()) == 2
     assert sorted(looks) == ["0.jpg", "gone.jpg", "text.jpg", "wide.png"]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["fifo", "socket", "folder", "link to a device"])
+def test_what_is_no_file_is_bad_and_nobody_waits_for_it(tmp_path: Path, kind: str) -> None:
+    class_tree(tmp_path, splits=())
+    odd = tmp_path / "cat" / "9.jpg"
+    if kind == "fifo":
+        os.mkfifo(odd)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(odd.parent):
+            listener.bind(odd.name)  # by its short name: the path of a socket is limited
+    elif kind == "folder":
+        odd.mkdir()
+        (odd / "inner.txt").write_text("x")
+    else:
+        odd.symlink_to("/dev/zero")
+    data = source(tmp_path)
+    reasons = data.check()
+    assert [data.item_name(item) for item in reasons] == ["cat/9.jpg"]
+    assert str(odd) in next(iter(reasons.values()))
+    with pytest.raises(DataError, match="cannot read"):
+        data.load(next(iter(reasons)))
 
 
 def test_a_lower_limit_applies_to_files_that_are_known(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from PIL import Image
 
+from launchers.jobs import build, settings
 from launchers.jobs.clients import Clients, connect
 from launchers.jobs.compose import launch_config, without_launch
 from launchers.jobs.space import Space
@@ -187,14 +189,24 @@ def test_every_experiment_makes_a_request(
     assert violations(document["operation"], document["request"]) == []
 
 
-@pytest.mark.parametrize("file", sorted((CHECKOUT / "conf").glob("*/*.yaml")), ids=lambda path: path.stem)
+JOB_CONFIGS = [
+    file for group in ("job", "where", "search") for file in (CHECKOUT / "conf" / group).glob("*.yaml")
+]
+
+
+@pytest.mark.parametrize("file", sorted(JOB_CONFIGS), ids=lambda path: path.stem)
 def test_job_configs_compose(file: Path) -> None:
     group = file.parent.name
-    if group not in ("job", "where", "search"):
-        return
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
-        assert OmegaConf.is_config(compose("launch", overrides=[f"{group}={file.stem}"]))
-        assert GlobalHydra.instance().is_initialized()
+        cfg = compose("launch", overrides=[f"{group}={file.stem}"], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        settings.validate(cfg, sweep=True)
+        # what the file says is what is composed
+        said = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        section = OmegaConf.to_container(cfg.hydra.sweeper if group == "search" else cfg[group], resolve=False)
+        assert isinstance(said, dict) and isinstance(section, dict)
+        said.pop("defaults", None)
+        assert {key: section[key] for key in said} == said
 
 
 def run(*lines: str, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -253,3 +265,61 @@ def test_a_launch_sees_the_config_that_the_trial_composes(experiment: str) -> No
         launched = launch_config(Space((), tuple(lines)), "launch", [], loader)
         trained = compose("train", overrides=lines)
         assert without_launch(launched) == trained
+
+
+def test_a_dry_run_of_a_resume_shows_what_was_kept(
+    tmp_path: Path, where: dict[str, Any], clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path / "sweep", *account(where), LR)
+    request = kept(tmp_path / "sweep")["request"]
+    clients.sagemaker.delete_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=request["HyperParameterTuningJobName"]
+    )
+    capsys.readouterr()
+    sweep(tmp_path / "other", f"resume='{tmp_path / 'sweep'}'", "dry_run=true")
+    assert json.loads(capsys.readouterr().out)["request"] == request
+    assert clients.sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
+
+
+def test_the_sweep_of_single_jobs_is_bounded_as_a_whole(tmp_path: Path) -> None:
+    ended = run(
+        "-m", "hydra/sweeper=basic", "seed=1,2,3", "job.max_instance_hours=5", "dry_run=true", cwd=tmp_path
+    )
+    assert ended.returncode == 2
+    assert "12 hours" in ended.stderr and ended.stdout == ""
+
+
+def test_configs_from_elsewhere_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "more" / "experiment").mkdir(parents=True)
+    (tmp_path / "more" / "experiment" / "mine.yaml").write_text("# @package _global_\nepochs: 2\n")
+    ended = run(
+        "--config-dir",
+        str(tmp_path / "more"),
+        "-m",
+        "+experiment=mine",
+        "seed=1,2",
+        "dry_run=true",
+        cwd=tmp_path,
+    )
+    assert ended.returncode == 2
+    assert "would be missing in a trial" in ended.stderr
+
+
+def test_one_region_for_image_and_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert build._region_of(None) == connect({}).region == "eu-west-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    assert build._region_of(None) == connect({}).region == "us-west-2"
+
+
+def test_local_weights_travel(tmp_path: Path, where: dict[str, Any], clients: Clients) -> None:
+    file = tmp_path / "net.safetensors"
+    file.write_bytes(b"weights")
+    sweep(tmp_path / "sweep", *account(where), LR, f"model.weights='{file}'")
+    (channel,) = kept(tmp_path / "sweep")["request"]["TrainingJobDefinition"]["InputDataConfig"]
+    prefix = channel["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(f"s3://{BUCKET}/")
+    (stored,) = clients.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    assert stored["Key"].endswith("/net.safetensors")

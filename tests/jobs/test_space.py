@@ -126,7 +126,20 @@ def test_one_key_has_one_place(lines: list[str], loader: Any) -> None:
 
 def test_a_group_beside_a_swept_key_of_it(loader: Any) -> None:
     space = parse(["model=resnet50", "model.dropout=0.1,0.2"], loader)
-    assert space == Space((categorical("model.dropout", "0.1", "0.2"),), ("model=resnet50",))
+    assert space == Space((categorical("model.dropout", "0.1", "0.2"),), ("model=resnet50",), (), (1,))
+
+
+def test_a_swept_group_beside_a_fixed_key_of_it(loader: Any) -> None:
+    space = parse(["model=resnet50,lite2", "model.dropout=0.1"], loader)
+    assert space.static == ("model.dropout=0.1",)
+
+
+def test_the_order_of_the_command_line_is_kept(loader: Any) -> None:
+    lines = ["seed=1", "+experiment=b2,head", "epochs=2", "lr=1,2", "image_size=32"]
+    space = parse(lines, loader)
+    assert space.lines({"+experiment": "b2", "lr": "2"}) == [
+        "seed=1", "+experiment=b2", "epochs=2", "lr=2", "image_size=32",
+    ]  # fmt: skip
 
 
 def test_static_lines_stay_as_written(loader: Any) -> None:

@@ -144,9 +144,12 @@ def _same_here_and_there(lines: list[str], data: st.DataObject, loader: Any, fol
     except HydraException:
         return False  # the launch composes every value, and stops here too
     file = folder / "static.json"
-    file.write_bytes(dump_static([line for line in space.static if compose.travels(line)], {}))
+    static, swept = compose.travelling(space)
+    file.write_bytes(dump_static(static, {}, swept))
     received = json.loads(json.dumps({**chosen, "_tuning_objective_metric": "valid/top1_best"}))
-    there = replay(received, load_static(file).overrides)
+    loaded = load_static(file)
+    there = replay(received, loaded.overrides, loaded.swept)
+    assert [line.partition("=")[0] for line in there] == [line.partition("=")[0] for line in here]
     assert _composed(there, loader) == expected
     return True
 

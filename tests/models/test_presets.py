@@ -85,3 +85,15 @@ def test_every_key_has_a_comment(group: str) -> None:
         for line in path.read_text().splitlines():
             commented = "#" in line or line.startswith(("_target_:", "scheduler: null"))
             assert commented or not line, f"{path.name}: {line}"
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "expected"),
+    [
+        ("torchvision", "efficientnet_b2", {"weights": "none"}),
+        ("timm", "vit_tiny_patch16_224", {"weights": "none"}),
+        ("torchvision", "vit_h_14", {}),  # its published weights make it another size
+    ],
+)
+def test_before_a_checkpoint_nothing_is_fetched(library: str, name: str, expected: dict[str, str]) -> None:
+    assert Classifier.arguments_before_checkpoint({"library": library, "name": name}) == expected

@@ -19,4 +19,4 @@ def _process_as_found() -> Iterator[None]:
     rng.restore(state)
     for signum, handler in handlers.items():
         signal.signal(signum, handler)
-    interrupt._state.requested, interrupt._state.deferred = None, False
+    interrupt._state.requested, interrupt._state.doing = None, None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from sweepmaker.config import argv
 from sweepmaker.config.errors import UserError
 from sweepmaker.run import checkpoints
 from sweepmaker.run.checkpoints import EXTRA, FORMAT, LAST, PREVIOUS
@@ -128,6 +130,26 @@ def test_a_full_disk_is_said_and_both_are_as_they_were(folder: Path, room: int) 
     assert latest(folder) == (LAST, 2)
     save(folder, 3)
     assert latest(folder) == (LAST, 3)
+
+
+def test_the_line_to_paste_is_quoted(tmp_path: Path) -> None:
+    folder = tmp_path / "it's a run, (1)" / "checkpoints"
+    with small_files(0), pytest.raises(UserError) as error:
+        save(folder, 1)
+    assert error.value.fix is not None
+    words = shlex.split(error.value.fix.partition("python train.py ")[2])
+    folder.parent.joinpath(".hydra").mkdir()
+    folder.parent.joinpath(".hydra", "overrides.yaml").write_text("[]")
+    assert f"hydra.run.dir={argv.quote(str(folder.parent))}" in argv.prepare(["train.py", *words])
+
+
+def test_a_full_disk_names_the_best_checkpoint_too(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with small_files(100), pytest.raises(UserError) as error:
+        checkpoints.PlainCheckpoints(folder.parent).save_checkpoint(checkpoint(1), folder / "best-001.ckpt")
+    assert f"could not write {folder / 'best-001.ckpt'}" in str(error.value)
+    assert f"resume={folder.parent}" in str(error.value)
+    assert names(folder) == []
 
 
 def test_killed_between_the_two_renames(folder: Path) -> None:

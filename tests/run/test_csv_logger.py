@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning.pytorch.utilities import rank_zero_only
 
+from sweepmaker.config.errors import UserError
 from sweepmaker.run.csv_logger import MetricsCSV
+from tests.run.disk import small_files
 
 
 @pytest.fixture
@@ -204,3 +206,18 @@ def test_only_rank_zero_writes(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     other.flush()
     other.finalize("success")
     assert (path.stat().st_ino, path.read_text()) == before
+
+
+@pytest.mark.parametrize("rows", [0, 40], ids=["a new file", "a row appended"])
+def test_a_full_disk_names_the_file(path: Path, rows: int) -> None:
+    logger = MetricsCSV(path, resume=path.parent)
+    for step in range(rows):
+        log(logger, step, loss=0.5)
+    logger.flush()
+    room = path.stat().st_size if rows else 0
+    log(logger, rows, loss=0.25)
+    with small_files(room), pytest.raises(UserError) as error:
+        logger.flush()
+    assert f"could not write {path}: File too large" in str(error.value)
+    assert f"free disk space, then continue with: python train.py resume={path.parent}" in str(error.value)
+    assert MetricsCSV(path).rows == rows

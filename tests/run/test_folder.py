@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.run import atomic
 from sweepmaker.run.folder import RunFolder
 
 OWNER = """
@@ -114,3 +115,48 @@ def test_what_a_kill_left_half_written_is_swept_out(tmp_path: Path) -> None:
     assert [name for name in left if (tmp_path / name).exists()] == []
     assert [name for name in kept if not (tmp_path / name).exists()] == []
     assert not (tmp_path / ".model.abc").exists()
+
+
+SWAP = """
+import os, sys
+from pathlib import Path
+from sweepmaker.run import atomic
+folder, rename = Path(sys.argv[1]), Path.replace
+left = int(sys.argv[2])
+def dying(source, target):
+    global left
+    if not left:
+        os._exit(9)  # as SIGKILL does: nothing runs after it
+    left -= 1
+    return rename(source, target)
+Path.replace = dying
+atomic.replace_folder(folder / ".model.new", folder / "model")
+"""
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["replaced", "new"])
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_never_costs_the_model(tmp_path: Path, renames: int, old: bool) -> None:
+    (tmp_path / ".model.new").mkdir()
+    (tmp_path / ".model.new" / "weights").write_text("new")
+    if old:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "weights").write_text("old")
+    needed = 2 if old else 1
+    done = subprocess.run(
+        [sys.executable, "-c", SWAP, str(tmp_path), str(renames)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == (9 if renames < needed else 0)
+    RunFolder(tmp_path).sweep()
+    expected = "new" if renames >= needed else "old" if old else None
+    assert [path.name for path in tmp_path.iterdir()] == (["model"] if expected else [])
+    if expected:
+        assert (tmp_path / "model" / "weights").read_text() == expected
+
+
+def test_a_model_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(OSError):
+        atomic.replace_folder(tmp_path / "gone", tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

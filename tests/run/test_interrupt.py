@@ -77,6 +77,20 @@ def test_within_training_the_caller_can_raise_earlier() -> None:
     assert done.stdout == "ended\n", done.stderr
 
 
+def test_a_signal_that_is_only_noted_is_the_caller_s_to_raise() -> None:
+    done = run("""
+        with interrupt.noted("ending soon"):
+            send()
+        print("went on", interrupt.requested() == signal.SIGTERM)
+        try:
+            interrupt.raise_if_requested()
+        except interrupt.Interrupted:
+            print("ended")
+    """)
+    assert done.stdout == "went on True\nended\n", done.stderr
+    assert "SIGTERM: ending soon (a second one ends at once)" in done.stderr
+
+
 @pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
 def test_a_second_signal_ends_at_once(second: str) -> None:
     done = run(f"""

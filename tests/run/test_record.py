@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run import atomic, reader, record, sweep
 from sweepmaker.run.record import RunRecord, failure_of
 
@@ -79,10 +80,6 @@ def test_a_full_disk_is_reported_and_tried_again(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = RunRecord(path, {})
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as broken, caplog.at_level(logging.WARNING):
         broken.setattr(os, "fsync", full)
         run.update(seed=7)
@@ -90,6 +87,33 @@ def test_a_full_disk_is_reported_and_tried_again(
     assert read(path)["seed"] is None
     run.end("completed")
     assert read(path)["seed"] == 7
+
+
+def full(_: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_run_whose_end_cannot_be_written_has_failed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunRecord(path, {}, resume=path.parent)
+    with monkeypatch.context() as broken, pytest.raises(UserError) as error:
+        broken.setattr(os, "fsync", full)
+        run.end("completed")
+    assert f"could not write {path}: No space left on device" in str(error.value)
+    assert f"free disk space, then continue with: python train.py resume={path.parent}" in str(error.value)
+    assert (read(path)["state"], error.value.exit_code) == ("running", 1)
+    run.end("failed")  # the disk has room again
+    assert read(path)["state"] == "failed"
+
+
+def test_a_run_that_cannot_say_that_it_began_does_not_begin(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", full)
+    before = threading.active_count()
+    with pytest.raises(UserError, match="then start it again"):
+        RunRecord(path, {}, resume=path.parent)
+    assert threading.active_count() == before  # and no heart beats on
+    assert list(path.parent.iterdir()) == []
 
 
 def test_readers_never_see_half_of_it(path: Path) -> None:
@@ -140,11 +164,30 @@ def test_no_record(tmp_path: Path) -> None:
     assert reader.read(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "{", "", '{"status": 1}'])
+BROKEN = [
+    "[]", "{}", "{", "", '{"status": 1}', '{"state": 1}',
+    '{"state": "running", "heartbeat": "soon", "pid": 1, "host": "elsewhere"}',
+    '{"state": "failed", "failure": "no"}', '{"state": "failed", "overrides": {}}',
+    '{"state": "failed", "timing": null}', '{"state": "completed", "objective": 3}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BROKEN)
 def test_a_file_of_something_else(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError):
         reader.read(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        reader.read_to_continue(tmp_path)
+    assert f"{tmp_path / 'run.json'} cannot be read" in str(error.value)
+    assert "remove that file" in str(error.value)
+    assert error.value.key == "hydra.run.dir"
+
+
+def test_a_file_that_cannot_be_read_at_all(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(ConfigError, match="Is a directory"):
+        reader.read_to_continue(tmp_path)
 
 
 def state(folder: Path) -> str:
@@ -212,3 +255,14 @@ def test_failed_runs_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert total == 5
     assert [folder.name for folder, _, _ in failed] == ["0", "2", "3", "10"]
     assert failed[1][1:] == ("lr=2 seed=1", "no. 2")
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_broken_record_counts_among_the_failed(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "0", state="completed", overrides=[])
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "run.json").write_text(text)
+    write(tmp_path / "2", state="failed", failure={"message": "no"})
+    failed, total = sweep.failed_runs(tmp_path)
+    assert (total, [folder.name for folder, _, _ in failed]) == (3, ["1", "2"])
+    assert "run.json is broken" in failed[0][2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -110,17 +111,56 @@ def test_only_other_trainings_of_ours_are_counted(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("launcher", "expected"),
+    ("devices", "expected"),
     [
-        ({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}, 1),
-        ({"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher", "n_jobs": 3}, 3),
-        ({"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher", "n_jobs": -1}, 6),
-        ({"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"}, 6),
-        ({"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"}, 1),
-        ({}, 1),
+        (1, 1), (2, 2), (16, 16), ("4", 4), ("0,3", 2), ([0, 1, 5], 3),
+        ("auto", 1), (-1, 1), ("-1", 1), (None, 1),
+    ],
+)  # fmt: skip
+def test_a_process_for_each_device(devices: Any, expected: int) -> None:
+    cfg = OmegaConf.create({"trainer": {"devices": devices}} if devices is not None else {})
+    assert threads._processes(cfg) == expected
+
+
+@pytest.mark.parametrize(
+    ("devices", "others", "environment", "expected"),
+    [(1, 0, "", 8), (2, 0, "", 4), (3, 0, "", 2), (20, 0, "", 1), (2, 1, "", 2), (2, 0, "8", 8)],
+)
+def test_the_processes_of_a_run_share_its_cores(
+    devices: int, others: int, environment: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", environment)
+    monkeypatch.setattr(threads, "_runs_side_by_side", lambda: 1)
+    monkeypatch.setattr(threads, "_other_runs", lambda: others)
+    cfg = OmegaConf.create({"trainer": {"threads": "auto", "devices": devices}})
+    assert threads._decide(cfg, 8, None)[0] == expected
+
+
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "runs", "expected"),
+    [
+        ({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}, 3, 1),
+        ({"_target_": JOBLIB, "n_jobs": 3}, None, 3),
+        ({"_target_": JOBLIB, "n_jobs": 3}, 2, 2),  # the third has nothing to do
+        ({"_target_": JOBLIB, "n_jobs": 3}, 20, 3),
+        ({"_target_": JOBLIB, "n_jobs": -1}, None, 6),
+        ({"_target_": JOBLIB, "n_jobs": -1}, 20, 6),
+        ({"_target_": JOBLIB, "n_jobs": -1}, 4, 4),
+        ({"_target_": JOBLIB, "n_jobs": -2}, 20, 5),  # joblib's way to say: all but one
+        ({"_target_": f"{SUBMITIT}.LocalLauncher"}, None, 6),
+        ({"_target_": f"{SUBMITIT}.LocalLauncher"}, 2, 2),
+        ({"_target_": f"{SUBMITIT}.LocalLauncher"}, 20, 20),  # they all start at once
+        ({"_target_": f"{SUBMITIT}.SlurmLauncher"}, 20, 1),
+        ({}, 3, 1),
     ],
 )
-def test_runs_side_by_side(launcher: Any, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_side_by_side(
+    launcher: Any, runs: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Config:
         @staticmethod
         def initialized() -> bool:
@@ -128,8 +168,14 @@ def test_runs_side_by_side(launcher: Any, expected: int, monkeypatch: pytest.Mon
 
         @staticmethod
         def get() -> Any:
-            return OmegaConf.create({"launcher": launcher})
+            hydra = {"launcher": launcher, "runtime": {"cwd": "/here"}, "sweep": {"dir": "multirun/1"}}
+            return OmegaConf.create(hydra)
+
+    def runs_at_once(folder: Path) -> int | None:
+        assert folder == Path("/here/multirun/1")
+        return runs
 
     monkeypatch.setattr(threads, "HydraConfig", Config)
     monkeypatch.setattr(threads, "available_cores", lambda: 6)
+    monkeypatch.setattr(threads, "runs_at_once", runs_at_once)
     assert threads._runs_side_by_side() == expected

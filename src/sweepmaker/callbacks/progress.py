@@ -6,30 +6,27 @@ import sys
 import time
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from torch import Tensor
+
+from sweepmaker.callbacks.lines import EpochMetrics
 
 
-class EpochLines(Checkpoint):
-    """One line an epoch on stderr: epoch, seconds, metrics.
-
-    A ``Checkpoint`` only because Lightning calls those after the module's own epoch-end hooks.
-    """
+class EpochLines(EpochMetrics):
+    """One line an epoch on stderr: epoch, seconds, metrics."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._start = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        metrics = "  ".join(
-            f"{name} {float(value):.4g}" for name, value in sorted(trainer.callback_metrics.items())
-        )
+    def show(self, trainer: Trainer, metrics: dict[str, Tensor]) -> None:
+        told = "  ".join(f"{name} {float(value):.4g}" for name, value in sorted(metrics.items()))
         seconds = time.monotonic() - self._start
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        print(f"{epoch}  {seconds:.1f} s  {metrics}", file=sys.stderr, flush=True)
+        print(f"{epoch}  {seconds:.1f} s  {told}", file=sys.stderr, flush=True)
 
 
 def progress_callback() -> Callback:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def prepare(arguments: list[str]) -> list[str]:
         raise ConfigError(
             "continues one run; it does not go with -m",
             key="resume",
-            fix=f"python train.py resume={quote(folder)}",
+            fix=resume_line(folder),
         )
     path = Path(folder).absolute()
     saved = path / ".hydra" / "overrides.yaml"
@@ -73,6 +74,16 @@ def quote(value: str, mark: str = "'") -> str:
     escaped = re.sub(rf"(\\*){mark}", rf"\1\1\\{mark}", escaped)
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return mark + escaped + "\\" * trailing + mark
+
+
+def word(key: str, value: object) -> str:
+    """``key=value`` as one word to paste into a shell, whose value Hydra takes as it is."""
+    return shlex.quote(key + "=" + quote(str(value), mark='"'))  # the shell needs the other mark itself
+
+
+def resume_line(folder: Path | str) -> str:
+    """The command line that continues the run in ``folder``."""
+    return f"python train.py {word('resume', folder)}"
 
 
 def _unquote(value: str) -> str:

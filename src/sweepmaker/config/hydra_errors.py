@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import traceback
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _CONF = Path(__file__).resolve().parents[3] / "conf"
 
 def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
     """The `ConfigError` to show for ``error``, or None where it is not about the configuration."""
+    if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
+        return _bare(error, arguments)
     if not isinstance(error, HydraException | OmegaConfBaseException | MissingConfigException):
         return None
     if isinstance(error, InstantiationException):
@@ -45,6 +48,28 @@ def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
         if found is not None:
             return found
     return ConfigError(text.strip())
+
+
+def _bare(error: ValueError, arguments: list[str]) -> ConfigError | None:
+    """What Hydra and OmegaConf themselves trip over while they apply the command line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not {"omegaconf", "hydra"} & set(Path(frames[-1].filename).parts):
+        return None
+    index = re.search(r"invalid literal for int\(\) with base 10: '(.*)'", str(error))
+    for argument in arguments[1:]:
+        key, _, value = argument.lstrip("+~").partition("=")
+        parent, _, leaf = key.rpartition(".")
+        if index and parent and leaf == index.group(1):
+            return ConfigError(
+                f"is a list, so there is no {leaf!r} in it", key=parent, fix=f"'{parent}=[...]'"
+            )
+        if "Config group override" in str(error) and (_CONF / key).is_dir() and _is_no_name(value):
+            return ConfigError(f"{value} is not a name", key=key, allowed=_options(key))
+    return None
+
+
+def _is_no_name(value: str) -> bool:
+    return not isinstance(yaml.safe_load(value), str | list)
 
 
 def _sweep(text: str, arguments: list[str]) -> ConfigError | None:
@@ -137,7 +162,7 @@ def _ambiguous(text: str, arguments: list[str]) -> ConfigError | None:
     return ConfigError(
         f"{value!r} has a comma in it: one value or several?",
         key=key,
-        fix=f"one value: {_quoted(key, value)}    several runs: {several}",
+        fix=f"one value: {argv.word(key, value)}    several runs: {several}",
     )
 
 
@@ -150,7 +175,7 @@ def _grammar(text: str, arguments: list[str]) -> ConfigError | None:
     if not equals:
         return ConfigError(f"{override!r} is not key=value", fix="python train.py key=value ...")
     return ConfigError(
-        f"{value!r} has a character that means something to Hydra", key=key, fix=_quoted(key, value)
+        f"{value!r} has a character that means something to Hydra", key=key, fix=argv.word(key, value)
     )
 
 
@@ -158,11 +183,6 @@ def _wrong_type(text: str, arguments: list[str]) -> ConfigError | None:
     found = re.search(r"full_key: (\S+)", text)
     first = text.strip().splitlines()[0]
     return ConfigError(first, key=found.group(1)) if found else None
-
-
-def _quoted(key: str, value: str) -> str:
-    """``key=value`` as a shell word whose value Hydra takes as it is."""
-    return shlex.quote(key + "=" + argv.quote(value, mark='"'))  # the shell needs the other mark itself
 
 
 def _hint(name: str, allowed: list[str], prefix: str = "") -> str:

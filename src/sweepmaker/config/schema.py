@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.config.trainer_keys import TRAINER_KEYS
+from sweepmaker.config.rules import (
+    AUTO,
+    BOOLEAN,
+    NOTHING,
+    RANGE,
+    SHARE,
+    STATS,
+    TEXT,
+    Rule,
+    either,
+    integer,
+    matching,
+    node,
+    number,
+    one_of,
+    several,
+)
+from sweepmaker.config.trainer_keys import PRECISIONS, TRAINER_KEYS
+from sweepmaker.metrics.line import ALLOWED, NAME
+
+# with the rules that the job side's own keys are made of
+__all__ = [
+    "AUTO", "BOOLEAN", "NOTHING", "RULES", "TEXT", "TOP_LEVEL", "Rule", "either", "integer", "number",
+    "one_of", "validate",
+]  # fmt: skip
 
 TOP_LEVEL = (
     "lr", "batch_size", "epochs", "seed", "image_size", "objective", "train", "test", "ckpt_path",
@@ -21,112 +43,115 @@ TOP_LEVEL = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One key: a test of its value and the words for what passes."""
+# whose arguments the rules know: a class of the user's own may give a name another meaning
+_KNOWN_PACKAGES = ("sweepmaker", "torch", "lightning")
 
-    passes: Callable[[Any], bool]
-    allowed: str
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def number(
-    above: float | None = None,
-    least: float | None = None,
-    below: float | None = None,
-    most: float | None = None,
-) -> Rule:
-    """A finite number within bounds: ``above`` and ``below`` are not included."""
-    words = [
-        f"{word} {bound:g}"
-        for word, bound in (
-            ("above", above),
-            ("at least", least),
-            ("below", below),
-            ("at most", most),
-        )
-        if bound is not None
-    ]
-
-    def passes(value: Any) -> bool:
-        return (
-            _is_number(value)
-            and (above is None or value > above)
-            and (least is None or value >= least)
-            and (below is None or value < below)
-            and (most is None or value <= most)
-        )
-
-    return Rule(passes, "a number" + (" " + " and ".join(words) if words else ""))
-
-
-def integer(least: int, most: int | None = None) -> Rule:
-    """A whole number from ``least`` to ``most``."""
-
-    def passes(value: Any) -> bool:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole and value >= least and (most is None or value <= most)
-
-    return Rule(passes, f"a whole number from {least}" + (f" to {most}" if most is not None else ""))
-
-
-def one_of(*values: Any) -> Rule:
-    """One of a few values."""
-    return Rule(lambda value: value in values, ", ".join(str(value) for value in values))
-
-
-def either(*rules: Rule) -> Rule:
-    """What any of the rules lets pass."""
-    return Rule(
-        lambda value: any(rule.passes(value) for rule in rules),
-        ", or ".join(rule.allowed for rule in rules),
-    )
-
-
-BOOLEAN = Rule(lambda value: isinstance(value, bool), "true or false")
-TEXT = Rule(lambda value: isinstance(value, str) and bool(value), "a text")
-NOTHING = Rule(lambda value: value is None, "null")
-AUTO = one_of("auto")
+NODE = node()
+SEED = integer(0, 2**32 - 1)
+MODE = one_of("max", "min")
+TIME = matching(re.compile(r"\d+:\d\d:\d\d:\d\d"), "a time, days:hours:minutes:seconds")
 
 RULES: dict[str, Rule] = {
+    # the nodes first: a value in their place would break what refers to a key below
+    "objective": node("name", "mode"),
+    "data": NODE,
+    "model": NODE,
+    "optimizer": either(NODE, NOTHING),
+    "scheduler": either(NODE, NOTHING),
+    "trainer": NODE,
+    "callbacks": either(NODE, NOTHING),
+    "logger": either(NODE, NOTHING),
+    "paths": NODE,
+    "custom": either(NODE, NOTHING),
     "lr": number(above=0),
     "batch_size": integer(1),
     "epochs": integer(1),
-    "seed": integer(0, 2**32 - 1),
+    "seed": SEED,
     "image_size": integer(8, 4096),
-    "objective.name": TEXT,
-    "objective.mode": one_of("max", "min"),
+    "objective.name": matching(NAME, ALLOWED),  # else its metric lines could not be read
+    "objective.mode": MODE,
     "train": BOOLEAN,
     "test": BOOLEAN,
     "fail_fast": BOOLEAN,
     "ckpt_path": either(TEXT, NOTHING),
     "resume": either(TEXT, NOTHING),
+    "data.source": one_of("digits", "fashion_mnist", "folder"),
     "data.root": either(TEXT, NOTHING),
+    "data.image_size": integer(8, 4096),
+    "data.batch_size": integer(1),
+    "data.seed": SEED,
     "data.num_workers": either(integer(0), AUTO),
     "data.on_bad_image": one_of("stop", "skip"),
+    "data.splits": either(node("valid", "test"), NOTHING),
     "data.splits.valid": number(above=0, below=1),
     "data.splits.test": number(least=0, below=1),
+    "data.split_seed": either(SEED, NOTHING),
+    "data.stats": either(one_of("data", "imagenet"), STATS),
     "data.resize": either(integer(8), NOTHING),
+    "data.augment": either(node("crop_scale", "hflip", "trivial_augment"), NOTHING),
+    "data.augment.crop_scale": either(RANGE, NOTHING),
     "data.augment.hflip": number(least=0, most=1),
     "data.augment.trivial_augment": BOOLEAN,
     "data.max_pixels": integer(1),
+    "data.limit": either(node("train", "valid", "test"), NOTHING),
+    "data.limit.train": either(integer(1), NOTHING),
+    "data.limit.valid": either(integer(1), NOTHING),
+    "data.limit.test": either(integer(1), NOTHING),
     "model.library": one_of("torchvision", "timm"),
     "model.finetune": one_of("full", "head"),
     "model.label_smoothing": number(least=0, below=1),
     "model.name": TEXT,
-    "model.dropout": either(number(least=0, most=1), NOTHING),
+    "model.dropout": either(number(least=0, below=1), NOTHING),
+    "model.weights": either(TEXT, NOTHING),
     "model.weights_timeout_s": number(least=0),
+    "model.optimizer": NODE,
+    "model.scheduler": either(NODE, NOTHING),
+    "model.scheduler_interval": one_of("auto", "step", "epoch"),
+    "optimizer.lr": number(above=0),
     "optimizer.weight_decay": number(least=0),
+    "optimizer.betas": several(number(least=0, below=1), 2),
+    "optimizer.momentum": number(least=0, below=1),
+    "optimizer.nesterov": BOOLEAN,
+    "optimizer.fused": either(BOOLEAN, NOTHING),
+    "scheduler.max_lr": number(above=0),
+    "scheduler.pct_start": number(least=0, most=1),
+    "scheduler.div_factor": number(above=0),
+    "scheduler.final_div_factor": number(above=0),
+    "scheduler.eta_min": number(least=0),
     "trainer.threads": either(integer(1), AUTO),
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps"),
+    "trainer.strategy": either(TEXT, NODE),
+    "trainer.devices": either(
+        integer(1),
+        one_of("auto", -1),
+        several(integer(0)),
+        matching(re.compile(r"-1|\d+(,\d+)*"), "their numbers, as 1,3"),
+    ),
+    "trainer.num_nodes": integer(1),
+    "trainer.precision": one_of("auto", *PRECISIONS),
+    "trainer.max_epochs": either(integer(1), one_of(-1), NOTHING),
     "trainer.accumulate_grad_batches": integer(1),
     "trainer.gradient_clip_val": either(number(above=0), NOTHING),
+    "trainer.val_check_interval": either(SHARE, TIME, node("days", "hours", "minutes", "seconds"), NOTHING),
+    "trainer.check_val_every_n_epoch": either(integer(1), NOTHING),
+    "trainer.limit_train_batches": either(SHARE, NOTHING),
+    "trainer.limit_val_batches": either(SHARE, NOTHING),
+    "trainer.limit_test_batches": either(SHARE, NOTHING),
+    "trainer.overfit_batches": SHARE,
+    "trainer.log_every_n_steps": either(integer(0), NOTHING),
+    "trainer.num_sanity_val_steps": either(integer(-1), NOTHING),
+    "trainer.deterministic": either(BOOLEAN, one_of("warn"), NOTHING),
+    "trainer.benchmark": either(BOOLEAN, NOTHING),
+    "trainer.enable_progress_bar": either(BOOLEAN, NOTHING),
+    "trainer.enable_model_summary": either(BOOLEAN, NOTHING),
+    "callbacks.best.monitor": TEXT,
+    "callbacks.best.mode": MODE,
     "callbacks.resume.every_n_minutes": number(least=0),
+    "callbacks.early_stopping.monitor": TEXT,
+    "callbacks.early_stopping.mode": MODE,
     "callbacks.early_stopping.patience": integer(1),
+    "callbacks.early_stopping.min_delta": number(),
 }
 
 
@@ -140,7 +165,7 @@ def validate(cfg: DictConfig) -> None:
     if isinstance(cfg.get("trainer"), DictConfig) and _is_lightnings(cfg.trainer):
         _known_keys((str(key) for key in cfg.trainer), TRAINER_KEYS, "trainer.")
     for key, rule in RULES.items():
-        if _present(cfg, key) and not rule.passes(value := OmegaConf.select(cfg, key)):
+        if _concerns(cfg, key) and not rule.passes(value := OmegaConf.select(cfg, key)):
             raise ConfigError(f"{value!r} is not allowed", key=key, allowed=rule.allowed)
     missing = OmegaConf.missing_keys(cfg)
     if missing:
@@ -181,6 +206,20 @@ def _present(cfg: DictConfig, key: str) -> bool:
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(cfg, parent) if parent else cfg
     return isinstance(node, DictConfig) and leaf in node and not OmegaConf.is_missing(node, leaf)
+
+
+def _concerns(cfg: DictConfig, key: str) -> bool:
+    """Whether ``key`` is there and means what its rule takes it for."""
+    if not _present(cfg, key):
+        return False
+    parts = key.split(".")
+    for depth in range(1, len(parts)):
+        around = OmegaConf.select(cfg, ".".join(parts[:depth]))
+        if not isinstance(around, DictConfig) or OmegaConf.is_missing(around, "_target_"):
+            continue
+        if (target := around.get("_target_")) and str(target).partition(".")[0] not in _KNOWN_PACKAGES:
+            return parts[0] == "trainer"  # which has to be Lightning's or made from it
+    return True
 
 
 def _known_keys(keys: Iterable[str], known: Iterable[str], prefix: str) -> None:

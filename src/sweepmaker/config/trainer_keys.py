@@ -1,4 +1,4 @@
-"""Keys of the trainer node: Lightning's arguments (a test holds the list equal) and two of ours."""
+"""Keys of the trainer node: Lightning's arguments (a test holds the lists equal) and two of ours."""
 
 TRAINER_KEYS = (
     "_target_", "threads", "memory_format", "accelerator", "strategy", "devices", "num_nodes",
@@ -11,4 +11,10 @@ TRAINER_KEYS = (
     "use_distributed_sampler", "profiler", "detect_anomaly", "barebones", "plugins",
     "sync_batchnorm", "reload_dataloaders_every_n_epochs", "default_root_dir",
     "enable_autolog_hparams", "model_registry",
+)  # fmt: skip
+
+# what Lightning takes for ``precision``
+PRECISIONS = (
+    "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "transformer-engine",
+    "transformer-engine-float16", "bf16", "16", "32", "64", 16, 32, 64,
 )  # fmt: skip

@@ -55,24 +55,32 @@ class Static:
         channels: input channel to the config key that names its folder (``data`` to
             ``data.root``, or ``+data.root`` for a key that the config lacks), or to ``key=file`` for a
             file in that folder.
+        swept: each swept key, in the order of the command line, to the number of overrides before it:
+            two groups that set the same key give another config in another order.
     """
 
     overrides: tuple[str, ...] = ()
     channels: Mapping[str, str] = field(default_factory=dict)
+    swept: Mapping[str, int] = field(default_factory=dict)
 
 
-def dump_static(overrides: Sequence[str], channels: Mapping[str, str] | None = None) -> bytes:
+def dump_static(
+    overrides: Sequence[str],
+    channels: Mapping[str, str] | None = None,
+    swept: Mapping[str, int] | None = None,
+) -> bytes:
     """``static_overrides.json``: the same arguments give the same bytes.
 
     Raises:
         ConfigError: a line is for the container alone to say (``resume``, ``hydra.run.dir``, ...),
             or a channel or its key cannot be one.
     """
-    static = _checked(overrides, channels or {})
+    static = _checked(overrides, channels or {}, swept or {})
     content = {
         "schema": _SCHEMA,
         "overrides": list(static.overrides),
         "channels": dict(sorted(static.channels.items())),
+        "swept": list(static.swept.items()),
     }
     return (json.dumps(content, indent=2) + "\n").encode("ascii")
 
@@ -89,10 +97,11 @@ def load_static(path: Path) -> Static:
             f"{path}: schema {content.get('schema')!r} is not {_SCHEMA}: written by another version"
         )
     overrides, channels = content.get("overrides"), content.get("channels")
-    if not isinstance(overrides, list) or not isinstance(channels, dict):
-        raise ConfigError(f"{path}: needs a list of overrides and a map of channels")
+    swept = content.get("swept", [])
+    if not isinstance(overrides, list) or not isinstance(channels, dict) or not isinstance(swept, list):
+        raise ConfigError(f"{path}: needs lists of overrides and of swept keys, and a map of channels")
     try:
-        return _checked(overrides, channels)
+        return _checked(overrides, channels, _places(swept))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
@@ -114,37 +123,59 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def replay(hyperparameters: Mapping[str, str], static: Sequence[str]) -> list[str]:
-    """The overrides of one trial: the static lines, then ``name=value`` for what was swept, by name.
+def replay(
+    hyperparameters: Mapping[str, str], static: Sequence[str], swept: Mapping[str, int] | None = None
+) -> list[str]:
+    """The overrides of one trial: the static lines, and ``name=value`` for what was swept.
 
     Args:
         hyperparameters: as ``hyperparameters.json`` has them; what the platform and AWS's toolkit
             add is left out.
         static: `Static.overrides`.
+        swept: `Static.swept`: where each name stands; the others come last, by name.
 
     Raises:
         ConfigError: a name is no key of Hydra's, is not the job's to set, or a value is no text.
     """
-    lines = list(static)
-    for name in sorted(hyperparameters):
-        if name in _PLATFORM or name.startswith(_TOOLKIT):
-            continue
-        value: object = hyperparameters[name]
-        found = _NAME.fullmatch(name)
-        if found is None:
-            problem = f"{_shown(name)} is no key"
-        elif _HYDRA.fullmatch(found["key"]):
-            problem = f"{_shown(name)} is not for a job to set"
-        elif not isinstance(value, str):
-            problem = f"{name} is a {type(value).__name__}, and every value is sent as text"
-        else:
-            lines.append(_plain(f"{name}={value}"))
-            continue
-        raise ConfigError(problem, key="hyperparameters", allowed=_NAME_ALLOWED)
-    return lines
+    places = swept or {}
+    known = [name for name in places if name in hyperparameters]
+    found = {place: [name for name in known if places[name] == place] for place in set(places.values())}
+    lines: list[str] = []
+    for index, line in enumerate(static):
+        lines += [_line(name, hyperparameters[name]) for name in found.get(index, ())]
+        lines.append(line)
+    last = [name for name in known if places[name] >= len(static)]
+    last += sorted(name for name in hyperparameters if name not in places and not _is_foreign(name))
+    return lines + [_line(name, hyperparameters[name]) for name in last]
 
 
-def _checked(overrides: Sequence[Any], channels: Mapping[Any, Any]) -> Static:
+def _is_foreign(name: str) -> bool:
+    return name in _PLATFORM or name.startswith(_TOOLKIT)
+
+
+def _line(name: str, value: object) -> str:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        problem = f"{_shown(name)} is no key"
+    elif _HYDRA.fullmatch(found["key"]):
+        problem = f"{_shown(name)} is not for a job to set"
+    elif not isinstance(value, str):
+        problem = f"{name} is a {type(value).__name__}, and every value is sent as text"
+    else:
+        return _plain(f"{name}={value}")
+    raise ConfigError(problem, key="hyperparameters", allowed=_NAME_ALLOWED)
+
+
+def _places(pairs: Sequence[Any]) -> dict[str, int]:
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ConfigError(f"not a swept key and its place: {_shown(pair)}")
+        if not isinstance(pair[1], int) or pair[1] < 0:
+            raise ConfigError(f"not the place of a swept key: {_shown(pair)}")
+    return {name: place for name, place in pairs}
+
+
+def _checked(overrides: Sequence[Any], channels: Mapping[Any, Any], swept: Mapping[str, int]) -> Static:
     for line in overrides:
         if not isinstance(line, str):
             raise ConfigError(f"an override is text, and {_shown(line)} is a {type(line).__name__}")
@@ -157,7 +188,7 @@ def _checked(overrides: Sequence[Any], channels: Mapping[Any, Any]) -> Static:
         found = _DOTTED.fullmatch(key)
         if found is None or _HYDRA.fullmatch(found["key"]) or not _inside(_plain(file)):
             raise ConfigError(f"channel {channel}: {_shown(target)} is neither key nor key=file")
-    return Static(tuple(overrides), dict(channels))
+    return Static(tuple(overrides), dict(channels), dict(swept))
 
 
 def _inside(file: str) -> bool:

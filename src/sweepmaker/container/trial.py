@@ -96,7 +96,7 @@ def prepare(root: Path, folders: Folders) -> Trial:
     if not script.is_file():
         raise ConfigError(f"{script} is missing: not the code of this project")
     static = overrides.load_static(root / overrides.STATIC_FILE)
-    lines = overrides.replay(overrides.read_object(folders.hyperparameters), static.overrides)
+    lines = overrides.replay(overrides.read_object(folders.hyperparameters), static.overrides, static.swept)
     for channel, target in static.channels.items():
         key, _, file = target.partition("=")
         path = folders.channel(channel) / file

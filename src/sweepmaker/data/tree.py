@@ -110,10 +110,10 @@ def _images(tree: Tree, folder: Path, above: frozenset[tuple[int, int]]) -> Iter
         tree.loops.append(show(folder.relative_to(tree.root)))
         return
     for path, is_folder in _entries(folder):
-        if is_folder:
-            yield from _images(tree, path, above | {identity})
-        elif path.suffix.casefold() in EXTENSIONS:  # also a dangling link: it is then named as bad
+        if path.suffix.casefold() in EXTENSIONS:  # also what is no file: it is then named as bad
             yield str(path.relative_to(tree.root))
+        elif is_folder:
+            yield from _images(tree, path, above | {identity})
         else:
             tree.ignored[path.suffix.casefold() or "no extension"] += 1
 

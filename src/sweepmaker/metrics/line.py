@@ -12,13 +12,14 @@ import math
 import re
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@-]*")
+ALLOWED = "letters, digits and _ . / @ -, beginning with a letter, a digit or _"
 
 
 def format_line(name: str, value: float, *, epoch: int, step: int) -> str:
     """One metric as a line, without the line end.
 
     Args:
-        name: letters, digits and ``_./@-``, such as ``valid/top1``.
+        name: as `NAME` and `ALLOWED` have it, such as ``valid/top1``.
         value: any float, printed so that reading it gives the same float again.
         epoch: from 0.
         step: optimizer steps done.
@@ -27,7 +28,7 @@ def format_line(name: str, value: float, *, epoch: int, step: int) -> str:
         ValueError: a name that the regex could not find again.
     """
     if not NAME.fullmatch(name):
-        raise ValueError(f"metric name {name!r}: allowed are letters, digits and _ . / @ -")
+        raise ValueError(f"metric name {name!r}: allowed are {ALLOWED}")
     return f"[metric] {name}={float(value)!r} epoch={epoch} step={step};"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -101,6 +102,17 @@ class Classifier(LightningModule):
             for head in self.heads():
                 head.requires_grad_(True)
             self.train()  # Lightning starts training in the mode that it finds
+
+    @staticmethod
+    def arguments_before_checkpoint(settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments to change where a checkpoint replaces every weight at once: nothing is fetched.
+
+        Args:
+            settings: the other arguments.
+        """
+        vit = settings.get("library") == "torchvision" and str(settings.get("name")).startswith("vit_")
+        # the shape of these follows from their weights: some were published for images of another size
+        return {} if vit else {"weights": "none"}
 
     def architecture(self) -> dict[str, Any]:
         """What ``build_network`` needs to build the same network again."""

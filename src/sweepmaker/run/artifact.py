@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from sweepmaker.run import atomic, environment
-
-_PACKAGE = Path(__file__).resolve().parents[1]
+from sweepmaker.run import atomic, disk, environment, source_code
 
 
 def export(
@@ -35,7 +33,7 @@ def export(
         best: the checkpoint with the best weights; None for those that ``model`` has now.
 
     Raises:
-        OSError: the disk is full; what was there before is still there.
+        UserError: the disk is full; what was there before is still there.
     """
     weights = _network_weights(model, best)
     spec = getattr(data, "transform_spec", None)
@@ -46,17 +44,16 @@ def export(
         "transform": spec() if callable(spec) else None,
         "versions": environment.versions(),
     }
-    temporary = Path(tempfile.mkdtemp(prefix=".model.", dir=folder.parent))
-    try:
-        save_file(weights, temporary / "model.safetensors")
-        atomic.write_json(temporary / "model.json", description)
-        _copy_code(temporary / "code", model)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with disk.naming(folder, SafetensorError, resume=folder.parent):
+        temporary = Path(tempfile.mkdtemp(prefix=".model.", dir=folder.parent))
+        try:
+            save_file(weights, temporary / "model.safetensors")
+            atomic.write_json(temporary / "model.json", description)
+            source_code.copy(temporary / "code", type(model))
+            temporary.chmod(0o755)
+            atomic.replace_folder(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _network_weights(model: LightningModule, best: Path | None) -> dict[str, torch.Tensor]:
@@ -78,11 +75,3 @@ def _architecture(model: LightningModule, cfg: DictConfig) -> dict[str, Any]:
         return dict(describe())
     node = OmegaConf.to_container(cfg.model, resolve=True)
     return {"target": f"{type(model).__module__}.{type(model).__qualname__}", "config": node}
-
-
-def _copy_code(folder: Path, model: LightningModule) -> None:
-    """This package, and the file of a user's own module: what is needed to run the weights elsewhere."""
-    shutil.copytree(_PACKAGE, folder / "sweepmaker", ignore=shutil.ignore_patterns("__pycache__"))
-    source = inspect.getsourcefile(type(model))
-    if source is not None and _PACKAGE not in Path(source).resolve().parents:
-        shutil.copy(source, folder)

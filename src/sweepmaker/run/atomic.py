@@ -1,10 +1,11 @@
-"""Files that are either whole or absent: write beside, flush to disk, rename."""
+"""Files and folders that are either whole or absent: write beside, flush to disk, rename."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.truncate(temporary, 0)  # frees the disk even while whoever failed keeps the file open
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -51,6 +56,39 @@ def write_json(path: Path | str, content: Any) -> None:
     write_text(
         path, json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
     )
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put the folder ``new`` into the place of ``folder``, which may be there already.
+
+    No system can do that in one step everywhere, so the old one steps aside: a kill at the worst
+    moment leaves it there, for `restore_folder`.
+
+    Raises:
+        OSError: ``folder`` is then as it was before.
+    """
+    aside = _aside(folder)
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+    try:
+        if folder.exists():
+            folder.replace(aside)
+        new.replace(folder)
+    finally:
+        restore_folder(folder)
+
+
+def restore_folder(folder: Path) -> None:
+    """Bring back what `replace_folder` left aside, or remove it where the new one is in place."""
+    aside = _aside(folder)
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+    elif aside.exists():
+        aside.replace(folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.before")
 
 
 def _finite(value: Any) -> Any:

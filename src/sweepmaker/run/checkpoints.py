@@ -11,7 +11,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from sweepmaker.config.errors import UserError
-from sweepmaker.run import atomic
+from sweepmaker.run import atomic, disk
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,20 @@ class PlainCheckpoints(TorchCheckpointIO):
 
     The configuration stands in ``.hydra/``; a checkpoint that holds it as objects could not be read
     with ``weights_only``.
+
+    Args:
+        run: the run's folder, for the message of a full disk; None where it cannot be continued.
     """
 
+    def __init__(self, run: Path | None = None) -> None:
+        self._run = run
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        super().save_checkpoint(plain(checkpoint), path, storage_options)
+        if "://" in str(path):  # a callback of the user's, which keeps its files elsewhere
+            super().save_checkpoint(plain(checkpoint), path, storage_options)
+            return
+        with disk.naming(path, RuntimeError, resume=self._run):
+            _write(Path(path), checkpoint)
 
 
 def plain(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -48,18 +58,17 @@ def save(folder: Path, checkpoint: dict[str, Any]) -> None:
         UserError: the disk is full or the folder cannot be written; both files are as they were.
     """
     last = folder / LAST
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic.replacing(folder / "next.ckpt") as temporary:
-            torch.save(plain(checkpoint), temporary)
+    with disk.naming(last, RuntimeError, resume=folder.parent):  # torch's word for a full disk
+        _write(folder / "next.ckpt", checkpoint)
         if last.exists():
             last.replace(folder / PREVIOUS)
         (folder / "next.ckpt").replace(last)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        raise UserError(
-            f"could not write the checkpoint {last}: {_reason(error)}",
-            fix=f"free disk space, then continue with: python train.py resume={folder.parent}",
-        ) from error
+
+
+def _write(path: Path, checkpoint: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.replacing(path) as temporary:
+        torch.save(plain(checkpoint), temporary)
 
 
 def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -92,14 +101,9 @@ def _load(path: Path) -> tuple[str, dict[str, Any] | None]:
             return f"checksum of {broken}", None
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken file makes a parser raise
-        return _reason(error), None
+        return disk.reason(error), None
     if not isinstance(checkpoint, dict) or EXTRA not in checkpoint:
         return "not written by this program", None
     if checkpoint[EXTRA].get("format") != FORMAT:
         return f"of format {checkpoint[EXTRA].get('format')}, this version reads {FORMAT}", None
     return "", checkpoint
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from sweepmaker.run import atomic
+from sweepmaker.run import atomic, disk
 
 _FIRST = ("epoch", "step", "seconds")
 
@@ -24,14 +25,19 @@ class MetricsCSV(Logger):
 
     Args:
         path: the file; rows already there are kept (see `truncate`).
+        resume: the run's folder, for the message of a full disk; None where it cannot be continued.
 
     Columns are ``epoch`` (from 0), ``step`` (optimizer steps done), ``seconds`` (of running time
     since the run's first start, earlier processes of a resumed run counted in) and the metrics in
     the order in which they first came. A row is written once the next begins, or on `flush`.
+
+    Raises:
+        UserError: by whatever writes, where the file cannot be written.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, resume: Path | None = None) -> None:
         super().__init__()
+        self._resume = resume
         self._path = Path(path)
         self._columns, self._rows = _read(self._path)
         self._earlier = float(self._rows[-1]["seconds"]) if self._rows else 0.0
@@ -93,7 +99,7 @@ class MetricsCSV(Logger):
         if new or self._reopened:
             self._rewrite()
         else:
-            with self._path.open("a", newline="") as file:
+            with self._naming(), self._path.open("a", newline="") as file:
                 file.write(_line([row.get(name, "") for name in self._columns]))
 
     @rank_zero_only
@@ -121,7 +127,11 @@ class MetricsCSV(Logger):
         self._reopened = False
         text = _line(self._columns) if self._columns else ""
         text += "".join(_line([row.get(name, "") for name in self._columns]) for row in self._rows)
-        atomic.write_text(self._path, text)
+        with self._naming():
+            atomic.write_text(self._path, text)
+
+    def _naming(self) -> AbstractContextManager[None]:
+        return disk.naming(self._path, resume=self._resume)
 
 
 def _line(cells: list[str]) -> str:

@@ -34,6 +34,12 @@ def git(folder: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(run("status", "--porcelain", "--untracked-files=no"))}
 
 
+def is_main_process() -> bool:
+    """Whether this is the process that writes the run folder: rank 0, not a DDP child of it."""
+    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    return all(rank == "0" for rank in ranks)
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on, as installed."""
     found = {"python": platform.python_version()}

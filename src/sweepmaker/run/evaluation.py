@@ -12,8 +12,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
+from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.metrics.confusion import write_confusion
+from sweepmaker.run import disk
 from sweepmaker.run.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -38,28 +40,40 @@ def test(
 
     Raises:
         ConfigError: a checkpoint that does not fit the model or the data.
+        UserError: the disk is full.
     """
     if not cfg.train:
         load_weights(model, cfg.ckpt_path)
     elif (best := best_checkpoint(trainer)) is not None:
         load_weights(model, str(best))
+    resume = folder.path if cfg.train else None
     counts = getattr(data, "counts", {"test": 1})
     has_loader = is_overridden("test_dataloader", data) and is_overridden("test_step", model)
     if not counts.get("test") or not has_loader:
         log.warning("there is no test split, or no test_step: nothing is tested")
-        keep_confusion("valid", trainer, model, data, folder)
+        keep_confusion("valid", trainer, model, data, folder, resume)
         return
     trainer.test(model, datamodule=data, verbose=False)
-    keep_confusion("test", trainer, model, data, folder)
+    keep_confusion("test", trainer, model, data, folder, resume)
 
 
 def keep_confusion(
-    split: str, trainer: Trainer, model: LightningModule, data: LightningDataModule, folder: RunFolder
+    split: str,
+    trainer: Trainer,
+    model: LightningModule,
+    data: LightningDataModule,
+    folder: RunFolder,
+    resume: Path | None,
 ) -> None:
-    """Write the last confusion matrix of ``split`` as data and as a picture, if the module keeps one."""
+    """Write the last confusion matrix of ``split`` as data and as a picture, if the module keeps one.
+
+    Raises:
+        UserError: it cannot be written; ``resume`` is the run's folder, where it can be continued.
+    """
     confusion = getattr(model, "confusion", {}).get(split)
     if confusion is not None and trainer.is_global_zero:
-        write_confusion(folder.path, split, confusion, _names(data, len(confusion)))
+        with disk.naming(folder.path / f"confusion_{split}.csv and .png", resume=resume):
+            write_confusion(folder.path, split, confusion, _names(data, len(confusion)))
 
 
 def _names(data: LightningDataModule, count: int) -> list[str]:
@@ -72,7 +86,7 @@ def load_weights(model: LightningModule, path: str) -> None:
     Raises:
         ConfigError: no such file, not a checkpoint, or weights of another shape.
     """
-    file = _checkpoint_file(Path(path))
+    file = checkpoint_file(Path(path))
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken file makes a parser raise
@@ -91,7 +105,7 @@ def load_weights(model: LightningModule, path: str) -> None:
             raise ConfigError(
                 f"{file} has {tuple(value.shape)} for {name}, this model {tuple(own[name].shape)}{known}",
                 key="ckpt_path",
-                fix=f"the data it was trained on, or model.weights={file} to keep the backbone only",
+                fix=f"the data it was trained on, or {argv.word('model.weights', file)} to keep the backbone",
             )
     missing, unexpected = model.load_state_dict(weights, strict=False)
     if missing or unexpected:
@@ -103,7 +117,12 @@ def load_weights(model: LightningModule, path: str) -> None:
         )
 
 
-def _checkpoint_file(path: Path) -> Path:
+def checkpoint_file(path: Path) -> Path:
+    """``path``, or the best checkpoint of the run folder that it is.
+
+    Raises:
+        ConfigError: the folder has none.
+    """
     if path.is_dir():
         found = sorted((path / "checkpoints").glob("best-*.ckpt"))
         if not found:

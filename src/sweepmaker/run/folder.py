@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.run import atomic
 
 
 class RunFolder:
@@ -57,8 +58,9 @@ class RunFolder:
             self.path.rmdir()
 
     def sweep(self) -> None:
-        """Remove what an earlier process of this run was killed over: temporary files of its own."""
-        for pattern in (".run.json.*.tmp", ".metrics.csv.*.tmp", "checkpoints/.next.ckpt.*.tmp"):
+        """Clear up what an earlier process of this run was killed over: temporary files of its own."""
+        atomic.restore_folder(self.model)
+        for pattern in (".run.json.*.tmp", ".metrics.csv.*.tmp", "checkpoints/.*.ckpt.*.tmp"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
         for path in self.path.glob(".model.*"):

@@ -35,7 +35,7 @@ class Interrupted(BaseException):
 
 class _State:
     requested: int | None = None
-    deferred = False
+    doing: str | None = None  # what a signal is told that has to wait
 
 
 _state = _State()
@@ -69,12 +69,19 @@ def raise_if_requested() -> None:
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Within, a first signal is only noted; on leaving without an exception it raises."""
-    _state.deferred = True
+    with noted("saving after this batch, then ending"):
+        yield
+    raise_if_requested()
+
+
+@contextlib.contextmanager
+def noted(doing: str = "ending soon") -> Iterator[None]:
+    """Within, a first signal is only noted, and answered with ``doing``; the caller raises it."""
+    _state.doing = doing
     try:
         yield
     finally:
-        _state.deferred = False
-    raise_if_requested()
+        _state.doing = None
 
 
 def finish() -> None:
@@ -89,8 +96,8 @@ def _handle(signum: int, frame: FrameType | None) -> None:
     again = _state.requested is not None
     _state.requested = _state.requested or signum
     name = signal.Signals(signum).name
-    if _state.deferred and not again:
-        _say(f"{name}: saving after this batch, then ending (a second one ends at once)")
+    if _state.doing is not None and not again:
+        _say(f"{name}: {_state.doing} (a second one ends at once)")
         return
     _say(f"{name}: ending")
     signal.setitimer(signal.ITIMER_REAL, _RETRY_S)

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from sweepmaker.config import schema
+from sweepmaker.config import argv, schema
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.run.folder import RunFolder
 
@@ -29,14 +29,12 @@ def check(cfg: DictConfig, folder: RunFolder) -> None:
     """
     schema.validate(cfg)
     if cfg.resume and Path(cfg.resume).absolute() != folder.path:
-        raise ConfigError(
-            "only works on the command line", key="resume", fix=f"python train.py resume={cfg.resume}"
-        )
+        raise ConfigError("only works on the command line", key="resume", fix=argv.resume_line(cfg.resume))
     if not cfg.train and folder.record.exists():
         raise ConfigError(
             f"{folder.path} is a run already; evaluating there would overwrite its result",
             key="hydra.run.dir",
-            fix=f"leave it out: train=false ckpt_path={folder.path}",
+            fix=f"leave it out: train=false {argv.word('ckpt_path', folder.path)}",
         )
     devices = OmegaConf.select(cfg, "trainer.devices", default=1)
     if HydraConfig.get().mode == RunMode.MULTIRUN and devices not in (1, "1", "auto"):
@@ -62,7 +60,8 @@ def _same_as_before(cfg: DictConfig, folder: RunFolder) -> None:
         raise ConfigError(
             f"was {before.get(key)} when the run in {folder.path} began, and is {now.get(key)} now",
             key=key,
-            fix=f"leave it, or train on in a new folder: {key}={now.get(key)} ckpt_path={folder.path}",
+            fix=f"leave it, or train on in a new folder: {key}={now.get(key)} "
+            f"{argv.word('ckpt_path', folder.path)}",
         )
 
 

@@ -6,13 +6,28 @@ import json
 import os
 import socket
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import psutil
 
+from sweepmaker.config.errors import ConfigError
+from sweepmaker.run.disk import reason
 from sweepmaker.run.record import HEARTBEAT_S, age_s
 
 STALE_S = 6 * HEARTBEAT_S
+
+# what readers rely on; a field that an older version did not write may be absent
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "state": str,
+    "heartbeat": str,
+    "overrides": list,
+    "objective": (dict, NoneType),
+    "choices": (dict, NoneType),
+    "timing": dict,
+    "git": (dict, NoneType),
+    "failure": (dict, NoneType),
+}
 
 
 def read(folder: Path | str) -> dict[str, Any] | None:
@@ -23,16 +38,36 @@ def read(folder: Path | str) -> dict[str, Any] | None:
 
     Raises:
         ValueError: the file is not the JSON object that this program writes.
+        OSError: it cannot be read.
     """
     path = Path(folder) / "run.json"
     if not path.exists():
         return None
     record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict) or "state" not in record:
-        raise ValueError(f"{path} is not a run.json of this program")
+        raise ValueError("it is not a run.json of this program")
+    for name, kind in _KINDS.items():
+        if name in record and not isinstance(record[name], kind):
+            raise ValueError(f"{name} is {record[name]!r}")
     if record["state"] == "running" and not _alive(record):
         record["state"] = "interrupted"
     return record
+
+
+def read_to_continue(folder: Path | str) -> dict[str, Any] | None:
+    """As `read`, for the process that is about to write to ``folder`` itself.
+
+    Raises:
+        ConfigError: the file is broken; nothing can be told of what is in the folder.
+    """
+    try:
+        return read(folder)
+    except (ValueError, OSError) as error:
+        raise ConfigError(
+            f"{Path(folder) / 'run.json'} cannot be read: {reason(error)}",
+            key="hydra.run.dir",
+            fix="remove that file (a run that has checkpoints goes on from them), or choose another folder",
+        ) from error
 
 
 def _alive(record: dict[str, Any]) -> bool:
@@ -43,4 +78,4 @@ def _alive(record: dict[str, Any]) -> bool:
         return True
     here = record.get("host", socket.gethostname()) == socket.gethostname()
     gone = here and not (isinstance(pid, int) and psutil.pid_exists(pid))
-    return not gone and age_s(record["heartbeat"]) < STALE_S
+    return not gone and age_s(str(record.get("heartbeat"))) < STALE_S

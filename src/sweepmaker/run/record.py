@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sweepmaker.run import atomic
+from sweepmaker.run import atomic, disk
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,16 @@ class RunRecord:
 
     Args:
         path: the file.
-        known: fields known from the start (overrides, seed, git, ...).
+        known: fields known from the start (overrides, seed, ...).
+        resume: the run's folder, for the message of a full disk; None where it cannot be continued.
+
+    Raises:
+        UserError: the file cannot be written, by the constructor: nobody could tell this run from none.
     """
 
-    def __init__(self, path: Path, known: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, known: Mapping[str, Any], resume: Path | None = None) -> None:
         self._path = path
+        self._resume = resume
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._fields: dict[str, Any] = {
@@ -54,7 +59,7 @@ class RunRecord:
             "failure": None,
             **known,
         }
-        self.update()
+        self._write(None)  # nothing to continue yet
         self._thread = threading.Thread(target=self._beat, name="run.json heartbeat", daemon=True)
         self._thread.start()
 
@@ -70,19 +75,30 @@ class RunRecord:
             try:
                 atomic.write_json(self._path, self._fields)
             except OSError as error:
-                log.warning("could not write %s: %s", self._path, error)
+                log.warning("could not write %s: %s", self._path, disk.reason(error))
 
     def timing(self, **fields: Any) -> None:
         """Set fields of ``timing`` (seconds, images per second, fractions)."""
         self.update(timing={**self._fields["timing"], **fields})
 
-    def end(self, state: str, failure: dict[str, Any] | None = None) -> None:
-        """The run is over: one of `STATES` but ``running``."""
+    def end(self, state: str, failure: dict[str, Any] | None = None, **fields: Any) -> None:
+        """The run is over: one of `STATES` but ``running``; ``fields`` as for `update`.
+
+        Raises:
+            UserError: it could not be written, so that every reader would take the run for another one.
+        """
         assert state in STATES[1:], state
         self._ended.set()
         self._thread.join()
-        self.timing(end=now())
-        self.update(state=state, failure=failure, heartbeat=now())
+        timing = {**self._fields["timing"], "end": now()}
+        self._fields.update(
+            fields | {"timing": timing, "state": state, "failure": failure, "heartbeat": now()}
+        )
+        self._write(self._resume)
+
+    def _write(self, resume: Path | None) -> None:
+        with self._lock, disk.naming(self._path, resume=resume):
+            atomic.write_json(self._path, self._fields)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_S):

@@ -6,8 +6,6 @@ Nothing heavy is imported before the config is checked.
 from __future__ import annotations
 
 import logging
-import os
-import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -20,7 +18,7 @@ from omegaconf import DictConfig
 from sweepmaker.config import app, argv
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import EXIT_FAILED, UserError
-from sweepmaker.run import environment, interrupt, preflight, reader, threads
+from sweepmaker.run import disk, environment, interrupt, preflight, reader, threads
 from sweepmaker.run.folder import RunFolder
 from sweepmaker.run.record import RunRecord, failure_of
 
@@ -40,21 +38,24 @@ def run(cfg: DictConfig) -> float | None:
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     try:
         preflight.check(cfg, folder)
-        if not is_main_process():
+        if not environment.is_main_process():
             return _train(cfg, folder, None, Choices(quiet=True), None)
-        folder.claim()
-        folder.sweep()
-        if (ended := _already_completed(cfg, folder)) is not None:
-            return ended
+        begun = _begin(cfg, folder)
     except UserError as error:
         app.report(error)
         if not folder.in_use and HydraConfig.get().output_subdir and not folder.record.exists():
             folder.discard(f"{HydraConfig.get().job.name}.log")
+        folder.release()
         _leave(cfg, error.exit_code)
+    if not isinstance(begun, tuple):
+        folder.release()
+        interrupt.raise_if_requested()
+        return begun
+    record, earlier = begun
     choices = Choices()
-    earlier = reader.read(folder.path)
-    record = RunRecord(folder.record, _known(cfg, earlier))
     try:
+        interrupt.raise_if_requested()  # while the folder was claimed
+        record.update(**_surroundings(earlier))
         objective = _train(cfg, folder, record, choices, earlier)
     except interrupt.Interrupted as stop:
         _interrupted(record, folder, choices, stop)
@@ -66,8 +67,7 @@ def run(cfg: DictConfig) -> float | None:
             asked = interrupt.Interrupted(signum)
             _interrupted(record, folder, choices, asked)
             raise asked from error
-        record.update(choices=choices.as_dict())
-        record.end("failed", failure_of(error))
+        _end(record, choices, "failed", failure_of(error))
         if not isinstance(error, Exception):
             raise
         code = _report(error)
@@ -76,12 +76,6 @@ def run(cfg: DictConfig) -> float | None:
         return objective
     folder.release()
     _leave(cfg, code)
-
-
-def is_main_process() -> bool:
-    """Whether this is the process that writes the run folder: rank 0, not a DDP child of it."""
-    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
-    return all(rank == "0" for rank in ranks)
 
 
 def _train(
@@ -97,31 +91,47 @@ def _train(
     return train(cfg, folder, record, choices)
 
 
+def _begin(cfg: DictConfig, folder: RunFolder) -> tuple[RunRecord, dict[str, Any] | None] | float | None:
+    """Claim the folder; its new record and the earlier one, or the objective of a run that is over."""
+    # a folder that is claimed has a run.json, whatever comes: nothing slow stands in between
+    with interrupt.noted():
+        folder.claim()
+        folder.sweep()
+        earlier = reader.read_to_continue(folder.path)
+        if earlier is not None and cfg.train and earlier["state"] in ("completed", "stopped"):
+            return _of_completed(folder, earlier)
+        return RunRecord(folder.record, _known(cfg, earlier), folder.path if cfg.train else None), earlier
+
+
 def _known(cfg: DictConfig, earlier: dict[str, Any] | None) -> dict[str, object]:
-    git = environment.git(_CHECKOUT)
+    """What run.json holds from the first moment on."""
     known: dict[str, object] = {
         "overrides": [line for line in HydraConfig.get().overrides.task if not line.startswith("resume=")],
         "seed": cfg.seed,
         "objective": {"name": cfg.objective.name, "mode": cfg.objective.mode, "value": None},
-        "git": git,
-        "versions": environment.versions(),
-        "hardware": environment.hardware(),
     }
     if earlier is not None:
-        known["timing"] = earlier["timing"]
-        if (earlier.get("git") or {}).get("commit") != (git or {}).get("commit"):
-            log.warning("the code is at another commit than when this run began: results may differ")
+        # what it found out holds until this process knows better, which it may not live to
+        names = ("timing", "weights", "choices", "data", "git", "versions", "hardware")
+        known |= {name: earlier[name] for name in names if earlier.get(name)}
     return known
 
 
-def _already_completed(cfg: DictConfig, folder: RunFolder) -> float | None:
-    record = reader.read(folder.path)
-    if record is None or not cfg.train or record["state"] not in ("completed", "stopped"):
-        return None
+def _surroundings(earlier: dict[str, Any] | None) -> dict[str, object]:
+    """What takes other programs and files to find out."""
+    git = environment.git(_CHECKOUT)
+    # without versions it ended before it got this far, so there is no commit to compare with
+    known = earlier if earlier is not None and earlier.get("versions") else {"git": git}
+    if (known.get("git") or {}).get("commit") != (git or {}).get("commit"):
+        log.warning("the code is at another commit than when this run began: results may differ")
+    return {"git": git, "versions": environment.versions(), "hardware": environment.hardware()}
+
+
+def _of_completed(folder: RunFolder, record: dict[str, Any]) -> float | None:
     value = (record.get("objective") or {}).get("value")
     print(
         f"{folder.path} is {record['state']} already; nothing to do "
-        f"(ckpt_path={folder.path} trains on from it)",
+        f"({argv.word('ckpt_path', folder.path)} trains on from it)",
         file=sys.stderr,
     )
     return None if value is None else float(value)
@@ -129,20 +139,26 @@ def _already_completed(cfg: DictConfig, folder: RunFolder) -> float | None:
 
 def _interrupted(record: RunRecord, folder: RunFolder, choices: Choices, stop: interrupt.Interrupted) -> None:
     interrupt.finish()
-    record.update(choices=choices.as_dict())
-    record.end("interrupted", {"type": "Interrupted", "message": str(stop), "frames": []})
+    _end(record, choices, "interrupted", {"type": "Interrupted", "message": str(stop), "frames": []})
     folder.release()
-    again = shlex.quote(f"resume={argv.quote(str(folder.path))}")
-    print(
-        f"interrupted by {stop}; continue with: python train.py {again}",
-        file=sys.stderr,
-    )
+    print(f"interrupted by {stop}; continue with: {argv.resume_line(folder.path)}", file=sys.stderr)
+
+
+def _end(record: RunRecord, choices: Choices, state: str, failure: dict[str, Any]) -> None:
+    """End in a way that has a cause of its own, which is what the user has to hear of."""
+    try:
+        record.end(state, failure, choices=record.fields["choices"] | choices.as_dict())
+    except UserError as error:
+        if not failure["message"].startswith(error.message):  # else it is told already
+            log.warning("%s", error.message)
 
 
 def _report(error: Exception) -> int:
     if isinstance(error, UserError):
         app.report(error)
         return error.exit_code
+    if (known := disk.full(error)) is not None:
+        return _report(known)
     traceback.print_exception(error)
     return EXIT_FAILED
 

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.run.environment import available_cores
+from sweepmaker.run.sweep import runs_at_once
 
 
 def choose(cfg: DictConfig, choices: Choices, earlier: dict[str, Any] | None = None) -> int:
@@ -47,6 +48,8 @@ def choose(cfg: DictConfig, choices: Choices, earlier: dict[str, Any] | None = N
 def _decide(cfg: DictConfig, cores: int, earlier: dict[str, Any] | None) -> tuple[int, str, bool]:
     """Threads, the reason, and whether another run is likely to want the same cores."""
     side_by_side = _runs_side_by_side()
+    processes = _processes(cfg)
+    among = f", for {processes} processes of this run" if processes > 1 else ""
     wanted = OmegaConf.select(cfg, "trainer.threads", default="auto")
     given = os.environ.get("OMP_NUM_THREADS", "")
     before = ((earlier or {}).get("choices") or {}).get("threads")
@@ -64,11 +67,23 @@ def _decide(cfg: DictConfig, cores: int, earlier: dict[str, Any] | None) -> tupl
         return int(given), "OMP_NUM_THREADS is set", False
     if cores > 1 and (others := _other_runs()):
         return (
-            max(1, cores // (others + 1)),
-            f"{cores} cores, and {others} other run(s) use them too",
+            max(1, cores // (others + 1) // processes),
+            f"{cores} cores, and {others} other run(s) use them too" + among,
             True,
         )
+    if processes > 1:
+        return max(1, cores // processes), f"{cores} cores{among}", True
     return cores, f"a lone run on {cores} cores", False
+
+
+def _processes(cfg: DictConfig) -> int:
+    """How many processes this run has on this machine: one for each device, as far as the config tells."""
+    devices = OmegaConf.select(cfg, "trainer.devices", default=1)
+    if isinstance(devices, str) and "," in devices:
+        return len(devices.split(","))
+    if isinstance(devices, str | int):  # auto and -1: only the device itself tells, on a CPU it is one
+        return max(1, int(devices)) if str(devices).isdigit() else 1
+    return max(1, len(devices))
 
 
 def _other_runs() -> int:
@@ -88,11 +103,14 @@ def _runs_side_by_side() -> int:
     """How many runs Hydra's launcher has on this machine at a time."""
     if not HydraConfig.initialized():
         return 1
-    launcher: Any = HydraConfig.get().launcher
-    target = str(launcher.get("_target_", ""))
+    hydra: Any = HydraConfig.get()
+    target = str(hydra.launcher.get("_target_", ""))
     if "joblib" in target.lower():
-        parallel = int(launcher.get("n_jobs", 1))
-        return available_cores() if parallel < 0 else parallel
-    if "LocalLauncher" in target:
-        return available_cores()  # submitit's local executor starts all runs at once
-    return 1
+        parallel = int(hydra.launcher.get("n_jobs", 1))
+        limit = max(1, available_cores() + 1 + parallel) if parallel < 0 else parallel
+    elif "LocalLauncher" in target:
+        limit = sys.maxsize  # submitit's local executor starts all runs that it is given at once
+    else:
+        return 1
+    runs = runs_at_once(Path(hydra.runtime.cwd) / hydra.sweep.dir)
+    return min(limit, available_cores() if runs is None else runs)

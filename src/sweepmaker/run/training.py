@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,9 +39,11 @@ class Run:
         torch.set_num_threads(choices.as_dict()["threads"]["value"])
         arguments, channels_last = auto.trainer_arguments(cfg, choices)
         seed_everything(cfg.seed, workers=True, verbose=False)
+        self.checkpoint = _where_to_continue(folder) if cfg.train else None
+        self._resume = folder.path if cfg.train else None
         self.data = self._build_data()
         self.model = self._build_model(channels_last)
-        self.csv = MetricsCSV(folder.metrics)
+        self.csv = MetricsCSV(folder.metrics, self._resume)
         self.objective = Objective(cfg.objective.name, cfg.objective.mode)
         self.wait = None if arguments.get("profiler") else DataWait()
         self.clock = FitClock(self.wait)
@@ -56,12 +59,28 @@ class Run:
 
     def _build_model(self, channels_last: bool) -> LightningModule:
         classes = getattr(self.data, "num_classes", None)
-        extra = {} if classes is None else {"num_classes": classes}
+        extra: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+        if self.checkpoint is not None or self.cfg.ckpt_path:
+            extra |= self._without_weights()
         model = build.instantiate(self.cfg.model, "model", LightningModule, **extra)
         net: Any = model
         if channels_last and hasattr(net, "channels_last"):  # a module of the user's own stays as it is
             net.to(memory_format=torch.channels_last).channels_last = True
         return model
+
+    def _without_weights(self) -> dict[str, Any]:
+        """Arguments that keep the model from fetching weights that a checkpoint replaces at once."""
+        arguments = getattr(build.target_of(self.cfg.model, "model"), "arguments_before_checkpoint", None)
+        return arguments(self.cfg.model) if callable(arguments) else {}
+
+    def weights(self, earlier: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What the weights began from; ``earlier``: as the process knew it that this one continues."""
+        if self.checkpoint is not None:
+            return earlier or {"source": "checkpoint", "path": str(self.checkpoint)}
+        if self.cfg.ckpt_path:
+            file = evaluation.checkpoint_file(Path(self.cfg.ckpt_path))
+            return {"source": "checkpoint", "path": str(file.absolute())}
+        return getattr(self.model, "weights_", None)
 
     def _build_trainer(self, arguments: dict[str, Any]) -> Trainer:
         own: list[Callback] = [self.objective, MetricLines(), self.clock]
@@ -75,7 +94,7 @@ class Run:
         if hasattr(self.data, "position"):
             arguments.setdefault("use_distributed_sampler", False)  # its sampler shares the work out itself
         extra: dict[str, Any] = (
-            {} if arguments.get("plugins") else {"plugins": [checkpoints.PlainCheckpoints()]}
+            {} if arguments.get("plugins") else {"plugins": [checkpoints.PlainCheckpoints(self._resume)]}
         )
         if self.wait is not None:
             extra["profiler"] = self.wait
@@ -83,6 +102,17 @@ class Run:
             OmegaConf.create(arguments), "trainer", Trainer, callbacks=callbacks, logger=[self.csv, *others],
             default_root_dir=str(self.folder.path), **extra,
         )  # fmt: skip
+
+
+def _where_to_continue(folder: RunFolder) -> Path | None:
+    """The checkpoint of ``folder`` from which its run goes on; None where it has to begin."""
+    found = checkpoints.load_latest(folder.checkpoints)
+    if found is None:
+        return None
+    path, saved = found
+    place = saved[checkpoints.EXTRA]
+    log.info("continuing from %s: epoch %d, batch %d", path.name, place["epoch"], place["batch"])
+    return path
 
 
 def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices: Choices) -> float | None:
@@ -123,7 +153,7 @@ def _describe(run: Run, record: RunRecord | None) -> None:
         return
     describe = getattr(run.data, "describe", None)
     record.update(
-        weights=getattr(run.model, "weights_", None),
+        weights=run.weights(record.fields["weights"]),
         choices=run.choices.as_dict(),
         data=describe() if callable(describe) else {"source": str(run.cfg.data.get("_target_"))},
         hardware={**record.fields["hardware"], "gpus": auto.gpu_names()},
@@ -132,15 +162,8 @@ def _describe(run: Run, record: RunRecord | None) -> None:
 
 def _fit(run: Run, record: RunRecord | None) -> str:
     """Fit, from a checkpoint of this folder if there is one; the state that the run ends in."""
-    found = checkpoints.load_latest(run.folder.checkpoints)
-    start = None
-    if found is not None:
-        path, saved = found
-        place = saved[checkpoints.EXTRA]
-        log.info("continuing from %s: epoch %d, batch %d", path.name, place["epoch"], place["batch"])
-        start = str(path)
-        del saved
-    elif run.cfg.ckpt_path:
+    start = None if run.checkpoint is None else str(run.checkpoint)
+    if start is None and run.cfg.ckpt_path:
         evaluation.load_weights(run.model, run.cfg.ckpt_path)
     earlier = record.fields["timing"]["fit_seconds"] if record is not None else 0.0
     try:
@@ -172,8 +195,9 @@ def _finish_fit(run: Run, record: RunRecord | None) -> None:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Without Lightning's advice on choices that this program makes and explains itself."""
-    # Lightning brings a handler of its own; with Hydra's every line would come twice
-    logging.getLogger("lightning.pytorch").handlers.clear()
+    # Lightning brings handlers of its own; with Hydra's every line would come twice
+    for part in ("lightning", "lightning.pytorch"):
+        logging.getLogger(part).handlers.clear()
     names = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
