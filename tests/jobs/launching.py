@@ -15,6 +15,12 @@ from launchers.jobs import launch
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+def account(where: dict[str, Any]) -> list[str]:
+    """The lines that lead to the server of the tests."""
+    keys = ("region", "endpoint_url", "s3_endpoint_url", "role", "bucket", "bucket_owner")
+    return [*(f"where.{key}='{where[key]}'" for key in keys), "job.include_untracked=true"]
+
+
 def sweep(folder: Path, *lines: str) -> None:
     """``python launch.py -m LINES``; what is written goes below ``folder``."""
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
