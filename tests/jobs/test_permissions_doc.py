@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from launchers.jobs.clients import Clients
 from launchers.jobs.refusals import _S3_ACTIONS, PERMISSIONS
 from launchers.jobs.submit import OPERATIONS
+from tests.images import class_tree
+from tests.jobs.aws import BUCKET
+from tests.jobs.launching import account, sweep
 
 PAGE = (Path(__file__).parents[2] / PERMISSIONS).read_text(encoding="utf-8")
 SECTIONS = {
@@ -72,3 +76,25 @@ def test_a_role_is_only_handed_to_sagemaker() -> None:
         (statement,) = [s for s in json.loads(text)["Statement"] if s["Action"] == "iam:PassRole"]
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         assert statement["Resource"].endswith("role/ROLE")
+
+
+def test_every_folder_of_a_request_is_covered(
+    tmp_path: Path, where: dict[str, Any], clients: Clients
+) -> None:
+    """What a launch puts and what a job reads and writes lies below the prefixes of the policies."""
+    weights = tmp_path / "net.safetensors"
+    weights.write_bytes(b"weights")
+    class_tree(tmp_path / "images")
+    sweep(
+        tmp_path / "sweep", *account(where), "lr=1,2", f"model.weights='{weights}'", "data=folder",
+        f"data.root='{tmp_path / 'images'}'",
+    )  # fmt: skip
+    request = (tmp_path / "sweep" / "launch.json").read_text()
+    put = [item["Key"] for item in clients.s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    used = {key.split("/")[1] for key in put} | set(re.findall(rf"s3://{BUCKET}/sweepmaker/(\w+)", request))
+    assert used == {"code", "data", "weights", "jobs", "checkpoints"}
+    caller, _, role = PAGE.partition("ReadInputs")
+    for folder in {key.split("/")[1] for key in put}:
+        assert f"BUCKET/PREFIX/{folder}/*" in caller and f"BUCKET/PREFIX/{folder}/*" in role, folder
+    for folder in (*used, "debugger"):
+        assert f"BUCKET/PREFIX/{folder}/*" in role, folder
