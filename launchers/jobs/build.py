@@ -17,7 +17,7 @@ from launchers.jobs import bundle, dataset, images, keys, managed, packages, req
 from launchers.jobs.clients import Clients, connect
 from launchers.jobs.plan import Plan, instance_hours, megabytes
 from launchers.jobs.request import Parts
-from launchers.jobs.storage import Storage, Upload, open_storage
+from launchers.jobs.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
 from launchers.jobs.strategy import Search
 from launchers.limits import has_local_storage
 from sweepmaker.config.choices import Choices
@@ -184,9 +184,11 @@ class Builder:
         region = where.region or _region_of(where.profile)
         missing = [] if region else ["where.region=us-east-1"]
         self._region = str(region or "us-east-1")
-        partition = "aws-cn" if self._region.startswith("cn-") else "aws"
+        partition = "aws"
+        for begin, other in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
+            partition = other if self._region.startswith(begin) else partition
         self._role = where.role or f"arn:{partition}:iam::{NO_ACCOUNT}:role/unset"
-        self._bucket = where.bucket or f"unset-{NO_ACCOUNT}"
+        self._bucket = where.bucket or PLACEHOLDER_BUCKET
         missing += [f"where.{key}" for key in ("role", "bucket") if not where[key]]
         if missing and self.cfg.dry_run:
             print(f"not set, shown as placeholders: {', '.join(missing)}", file=sys.stderr)
