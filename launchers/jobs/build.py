@@ -80,9 +80,8 @@ class Builder:
             UserError: AWS or the bucket refuse, the data can't be read.
         """
         assert self._parts is not None and self._make is not None
-        for key in ("role", "bucket"):
-            if not self.cfg.where[key]:
-                raise _unset(key)
+        if missing := [key for key in ("role", "bucket") if not self.cfg.where[key]]:
+            raise _unset(missing)
         clients = connect(self._where)
         storage = open_storage(clients)
         storage.check()
@@ -145,7 +144,7 @@ class Builder:
         instance = job.instances[0].type if job.instances else job.instance_type
         image = job.image
         if image == "auto":
-            image = images.training_image(self._region, instance, job.torch)
+            image = images.training_image(self._region, instance, str(job.torch))
             self.choices.add("job.image", image.partition("/")[2], f"AWS's PyTorch image for {instance}")
         if where.kms_key and has_local_storage(instance):
             self.choices.add("volume key", None, f"the local disks of {instance} are encrypted by themselves")
@@ -211,13 +210,14 @@ def _region_of(profile: str | None) -> str | None:
     return found or os.environ.get("AWS_REGION") or None
 
 
-def _unset(key: str) -> ConfigError:
-    what = {
-        "role": ("is needed: the role that the job runs as", "where.role=arn:aws:iam::<account>:role/<name>"),
-        "bucket": ("is needed: the bucket for code, data and results", "where.bucket=<name>"),
-    }[key]
+def _unset(missing: Sequence[str]) -> ConfigError:
+    values = {"role": "arn:aws:iam::<account>:role/<name>", "bucket": "<name>"}
+    what = {"role": "the role that the job runs as", "bucket": "the bucket for code, data and results"}
+    first, *others = missing
+    also = "".join(f", and so is where.{key}: {what[key]}" for key in others)
+    lines = " ".join(f"where.{key}={values[key]}" for key in missing)
     return ConfigError(
-        what[0],
-        key=f"where.{key}",
-        fix=f"{what[1]} (docs/aws-permissions.md); without an account: dry_run=true, or where=embedded",
+        f"is needed: {what[first]}{also}",
+        key=f"where.{first}",
+        fix=f"{lines} (docs/aws-permissions.md); without an account: dry_run=true, or where=embedded",
     )

@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from launchers.jobs.space import Range, Space, is_group
+from launchers.jobs.ranges import Range
+from launchers.jobs.space import Space, is_group
 from sweepmaker.config import schema
 from sweepmaker.config.errors import ConfigError
 

@@ -182,7 +182,11 @@ def _given(data: Mapping[str, Any]) -> Path | Place | None:
     root = data.get("root")
     if isinstance(root, str) and root.startswith("s3:"):
         if not _S3_URI.fullmatch(root):
-            raise ConfigError(f"{root!r} is not an S3 URI", key="data.root", allowed="s3://BUCKET/FOLDER")
+            raise ConfigError(
+                f"{root!r} is not an S3 URI",
+                key="data.root",
+                allowed="s3://BUCKET/FOLDER, the bucket of 3 to 63 of a-z, 0-9, . and -",
+            )
         return Place(root.rstrip("/") + "/", "", 0, 0)
     if data.get("_target_", _OURS) != _OURS:
         if root is None:

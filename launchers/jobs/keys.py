@@ -67,8 +67,8 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     found = violations(operation, request)
     if not found:
         return
-    first = found[0]
-    more = [f"also {config_key(one.path, request)}: {one.message}" for one in found[1:]]
+    first, *others = {config_key(one.path, request): one for one in reversed(found)}.values()
+    more = [f"also {config_key(one.path, request)}: {one.message}" for one in others]
     raise ConfigError(
         "\n  ".join([first.message, *more]),
         key=config_key(first.path, request),

@@ -86,7 +86,8 @@ def objective_metric(cfg: DictConfig) -> str:
 
 def _tuning_config(cfg: DictConfig, search: Search) -> dict[str, Any]:
     job = cfg.job
-    limits = {"MaxNumberOfTrainingJobs": search.jobs, "MaxParallelTrainingJobs": job.max_parallel_jobs}
+    parallel = min(job.max_parallel_jobs, search.jobs)
+    limits = {"MaxNumberOfTrainingJobs": search.jobs, "MaxParallelTrainingJobs": parallel}
     if job.max_tuning_s is not None:
         limits["MaxRuntimeInSeconds"] = job.max_tuning_s
     config: dict[str, Any] = {

@@ -6,6 +6,7 @@ import re
 
 from omegaconf import DictConfig, OmegaConf
 
+from launchers.jobs.images import has_gpu
 from launchers.jobs.masking import masked
 from launchers.limits import has_local_storage
 from sweepmaker.config.errors import ConfigError
@@ -69,8 +70,11 @@ RULES: dict[str, Rule] = {
     ),
     "job.folder": TEXT,
     "job.image": TEXT,
-    "job.torch": TEXT,
-    "job.instance_type": TEXT,
+    "job.torch": either(TEXT, number(above=0)),  # 2.14 unquoted is a number to YAML
+    "job.instance_type": Rule(
+        lambda value: isinstance(value, str) and value.startswith("ml.") and value.count(".") == 2,
+        "a machine of SageMaker's, such as ml.g5.xlarge or ml.m5.xlarge",
+    ),
     "job.instance_count": integer(1),
     "job.instances": _MACHINES,
     "job.volume_gb": integer(1),
@@ -177,6 +181,15 @@ def _machines(cfg: DictConfig, *, sweep: bool) -> None:
             key="job.instances",
             fix="machines of one kind, or no where.kms_key",
         )
+    if cfg.trainer.get("accelerator") in ("gpu", "cuda"):
+        kinds = [str(one.type) for one in job.instances] or [str(job.instance_type)]
+        without = next((kind for kind in kinds if not has_gpu(kind)), None)
+        if without:
+            raise ConfigError(
+                f"{without} has no GPU, and trainer.accelerator={cfg.trainer.accelerator}",
+                key="job.instance_type",
+                fix="job.instance_type=ml.g5.xlarge, or trainer.accelerator=auto",
+            )
     if job.spot and not job.checkpoints:
         raise ConfigError(
             "a spot trial that is interrupted would begin again",

@@ -18,12 +18,12 @@ from hydra.core.override_parser.types import (
     Transformer,
 )
 
+from launchers.jobs.ranges import Range, interval
 from sweepmaker.config.errors import ConfigError
 
 MOST_VALUES = 30  # of one categorical range (CreateHyperParameterTuningJob, CategoricalParameterRange)
 LONGEST_VALUE = 256  # characters (the same)
 
-_SCALINGS = {"log": "Logarithmic", "reverse_log": "ReverseLogarithmic", "linear": "Linear", "auto": "Auto"}
 # read by this project before there is a job, or the same for every trial of one
 _NOT_SWEPT = {
     "where": "one sweep is one job in one account",
@@ -38,35 +38,6 @@ _NOT_SWEPT = {
     "ckpt_path": "it is a path on this machine",
     "paths": "a trial's folders are given by the container",
 }
-
-
-@dataclass(frozen=True)
-class Range:
-    """One searched hyperparameter.
-
-    Attributes:
-        name: Hydra's key as it was written, with ``+``, ``++`` and ``@package``.
-        kind: ``Categorical``, ``Integer`` or ``Continuous``.
-        values: every value as override text; empty for an interval.
-        low, high: the bounds of a number, both included; empty for a categorical.
-        scaling: ``Auto``, ``Linear``, ``Logarithmic`` or ``ReverseLogarithmic``.
-    """
-
-    name: str
-    kind: str
-    values: tuple[str, ...] = ()
-    low: str = ""
-    high: str = ""
-    scaling: str = ""
-
-    @property
-    def samples(self) -> tuple[str, ...]:
-        """Values to try the config with: all of them, or both ends."""
-        return self.values or (self.low, self.high)
-
-    def as_categorical(self) -> Range:
-        """The same values, as Grid takes them."""
-        return Range(self.name, "Categorical", self.values)
 
 
 @dataclass(frozen=True)
@@ -153,7 +124,7 @@ def _searched(override: Override) -> tuple[Range | str, list[str]]:
     _may_be_swept(name, override)
     sweep: Any = override.value()
     if isinstance(sweep, IntervalSweep):
-        return _interval(name, sweep), []
+        return interval(name, sweep, str(override.input_line)), []
     if getattr(sweep, "tags", None):
         raise ConfigError(
             f"tag({', '.join(sorted(sweep.tags))}, ...) is about intervals; these are single values",
@@ -236,33 +207,6 @@ def _values(name: str, override: Override) -> tuple[str, ...]:
     if twice is not None:
         raise ConfigError(f"{twice} is there twice", key=name, fix="leave one of them out")
     return tuple(values)
-
-
-def _interval(name: str, sweep: IntervalSweep) -> Range:
-    low, high = sweep.start, sweep.end
-    assert low is not None and high is not None
-    if len(sweep.tags) > 1 or not sweep.tags <= _SCALINGS.keys():
-        raise ConfigError(
-            f"tag({', '.join(sorted(sweep.tags))}, ...) is not a scale",
-            key=name,
-            allowed="one of " + ", ".join(_SCALINGS),
-            fix=f"{name}='tag(log,interval({low},{high}))'",
-        )
-    scaling = _SCALINGS[next(iter(sweep.tags))] if sweep.tags else "Linear"
-    whole = isinstance(low, int) and isinstance(high, int)
-    if not low < high:
-        raise ConfigError(
-            f"the interval from {low} to {high} is empty", key=name, fix="the lower bound first"
-        )
-    if scaling == "Logarithmic" and low <= 0:
-        raise ConfigError(f"a logarithmic scale has no {low}", key=name, allowed="bounds above 0")
-    if scaling == "ReverseLogarithmic" and (whole or low < 0 or high >= 1):
-        raise ConfigError(
-            f"a reverse logarithmic scale can't go from {low} to {high}",
-            key=name,
-            allowed="interval bounds from 0 to below 1, and no whole numbers",
-        )
-    return Range(name, "Integer" if whole else "Continuous", (), str(low), str(high), scaling)
 
 
 def _whole_steps(sweep: RangeSweep) -> bool:

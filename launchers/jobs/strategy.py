@@ -49,7 +49,7 @@ def choose(cfg: DictConfig, space: Space, choices: Choices) -> Search:
             fix="sweep something else, with epochs=<the most>; or job.strategy=Bayesian",
         )
     if strategy == "Grid":
-        jobs = _grid(job.max_jobs, space, choices)
+        jobs = _grid(job.max_jobs, job.early_stopping, space, choices)
         ranges = tuple(one.as_categorical() for one in space.ranges)
         return Search(
             "Grid", jobs, _early(job.early_stopping, "Grid", choices), replace(space, ranges=ranges), None
@@ -78,8 +78,12 @@ def _strategy(max_jobs: int | str, space: Space, choices: Choices) -> str:
     return name
 
 
-def _grid(max_jobs: int | str, space: Space, choices: Choices) -> int:
+def _grid(max_jobs: int | str, early_stopping: str, space: Space, choices: Choices) -> int:
     product = space.combinations
+    if early_stopping == "Auto":
+        raise ConfigError(
+            "a grid is run as a whole", key="job.early_stopping", allowed="Off or auto with Grid"
+        )
     if product is None:
         wide = next(one for one in space.ranges if not one.values)
         raise ConfigError(

@@ -13,7 +13,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from launchers.jobs.space import Range, Space, parse
+from launchers.jobs.ranges import Range
+from launchers.jobs.space import Space, parse
 from sweepmaker.config.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf, open_dict
 
 from launchers.jobs import compose
-from launchers.jobs.space import Range, parse
+from launchers.jobs.ranges import Range
+from launchers.jobs.space import parse
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.container.overrides import dump_static, load_static, replay
 from tests.jobs.launching import CHECKOUT

@@ -41,6 +41,7 @@ def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
         _missing_option,
         _unknown_key,
         _ambiguous,
+        _function,
         _grammar,
         _wrong_type,
     ):
@@ -163,6 +164,20 @@ def _ambiguous(text: str, arguments: list[str]) -> ConfigError | None:
         f"{value!r} has a comma in it: one value or several?",
         key=key,
         fix=f"one value: {argv.word(key, value)}    several runs: {several}",
+    )
+
+
+def _function(text: str, arguments: list[str]) -> ConfigError | None:
+    found = re.search(r"\w+ while evaluating '(.*?)': ", text, re.DOTALL)
+    if found is None:
+        return None
+    given = next((word for word in arguments[1:] if found.group(1) in word), found.group(1))
+    key, _, value = given.partition("=")
+    return ConfigError(
+        f"{value or key}: one of these functions does not take what is in it",
+        key=key,
+        allowed="choice(a,b), range(a,b), sort(a,b), shuffle(a,b); with launch.py -m also interval(a,b), "
+        "tag(log,interval(a,b)), int(interval(a,b))",
     )
 
 
