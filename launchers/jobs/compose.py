@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from launchers.jobs.ranges import Range
 from launchers.jobs.space import Space, is_group
@@ -42,15 +43,38 @@ def travelling(space: Space) -> tuple[list[str], dict[str, int]]:
     return lines, swept
 
 
-def launch_config(space: Space, name: str, hydra_lines: Sequence[str], config_loader: Any) -> DictConfig:
+def launch_config(
+    space: Space, name: str, hydra_lines: Sequence[str], config_loader: Any, sweep: DictConfig | None = None
+) -> DictConfig:
     """The launch's own config with the first of each swept value, Hydra's node included.
+
+    Args:
+        space: what is swept.
+        name: of the config, ``launch``.
+        hydra_lines: overrides of Hydra's own node.
+        config_loader: Hydra's.
+        sweep: the config that Hydra composed for the sweeper, without swept keys. Where only values are
+            swept they are set in it, which gives the same (held by a test) and saves a composition.
 
     Raises:
         HydraException: a key or an option does not exist.
     """
-    lines = [*hydra_lines, *space.lines({one.name: one.samples[0] for one in space.ranges})]
+    first = {one.name: one.samples[0] for one in space.ranges}
+    if sweep is not None and _values_only(space, sweep, config_loader):
+        try:
+            return _changed(sweep, first, add=False)
+        except OmegaConfBaseException:
+            pass  # composing says what is wrong, in Hydra's words
+    lines = [*hydra_lines, *space.lines(first)]
     cfg: DictConfig = config_loader.load_configuration(name, lines, RunMode.RUN, from_shell=False)
     return cfg
+
+
+def _values_only(space: Space, sweep: DictConfig, config_loader: Any) -> bool:
+    """Whether the sweep's own config lacks nothing but values of keys that it has."""
+    composed = {str(line) for line in sweep.hydra.overrides.task}
+    plain = all(one.name[0] not in "+~" and not is_group(one.name, config_loader) for one in space.ranges)
+    return plain and composed.issuperset(space.static)
 
 
 def trial_config(launch: DictConfig, space: Space, config_loader: Any) -> DictConfig:
@@ -160,12 +184,16 @@ def _cells(ranges: Sequence[Range]) -> Iterable[dict[str, str]]:
         yield {one.name: value or one.samples[0] for one, value in zip(ranges, row, strict=True)}
 
 
-def _changed(cfg: DictConfig, values: Mapping[str, str]) -> DictConfig:
-    """``cfg`` with other values, set as Hydra sets them; composing anew takes ten times as long."""
+def _changed(cfg: DictConfig, values: Mapping[str, str], add: bool = True) -> DictConfig:
+    """``cfg`` with other values, set as Hydra sets them; composing anew takes ten times as long.
+
+    Raises:
+        OmegaConfBaseException: a key is not there and ``add`` is false.
+    """
     changed = cfg.copy()
     overrides = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in values.items()])
     for override in overrides:
-        OmegaConf.update(changed, override.key_or_group, override.value(), merge=True, force_add=True)
+        OmegaConf.update(changed, override.key_or_group, override.value(), merge=True, force_add=add)
     return changed
 
 

@@ -46,7 +46,7 @@ def tuning_job(
     searched = space.parse(arguments, config_loader, params)
     hydra_lines = [str(line) for line in config.hydra.overrides.hydra]
     name = str(config.hydra.job.config_name)
-    cfg = compose.launch_config(searched, name, hydra_lines, config_loader)
+    cfg = compose.launch_config(searched, name, hydra_lines, config_loader, sweep=config)
     compose.own_sources_only(cfg)
     settings.validate(cfg, sweep=True)
     trial = compose.trial_config(cfg, searched, config_loader)

@@ -13,13 +13,15 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from PIL import Image
 
 from launchers.jobs import build, settings
 from launchers.jobs.clients import Clients, connect
 from launchers.jobs.compose import launch_config, without_launch
-from launchers.jobs.space import Space
+from launchers.jobs.space import Space, parse
 from launchers.limits import violations
 from sweepmaker.container import overrides
 from tests.jobs.aws import BUCKET
@@ -210,6 +212,33 @@ def test_a_launch_sees_the_config_that_the_trial_composes(experiment: str) -> No
         launched = launch_config(Space((), tuple(lines)), "launch", [], loader)
         trained = compose("train", overrides=lines)
         assert without_launch(launched) == trained
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["+experiment=b2", "lr=1e-3,3e-3", "model.dropout=0.2", "batch_size=8,16"],
+        ["callbacks.early_stopping.patience=1,2", "callbacks=early_stopping", "+custom.x=3"],
+        ["lr='tag(log,interval(1e-4,1e-1))'", "model=resnet50,efficientnet_b2", "job.max_jobs=3"],
+        ["+custom.x=1,2", "epochs=1,2", "job=cpu"],
+    ],
+)
+def test_the_sweeps_own_config_serves_as_well_as_a_new_one(lines: list[str]) -> None:
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        sweep = loader.load_configuration("launch", lines, RunMode.MULTIRUN)
+        space = parse(lines, loader)
+        composed = launch_config(space, "launch", [], loader)
+        assert without_launch(launch_config(space, "launch", [], loader, sweep)) == without_launch(composed)
+
+
+def test_a_key_that_is_not_there_is_refused_in_hydras_words() -> None:
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        lines = ["lrr=1,2"]
+        sweep = loader.load_configuration("launch", lines, RunMode.MULTIRUN)
+        with pytest.raises(ConfigCompositionException, match="Could not override 'lrr'"):
+            launch_config(parse(lines, loader), "launch", [], loader, sweep)
 
 
 def test_a_dry_run_of_a_resume_shows_what_was_kept(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,6 +48,7 @@ def start(
     try:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # else started by Lightning with the prepared ones
             sys.argv = prepare(sys.argv) if prepare else sys.argv
+        _mode_is_given(sys.argv)
         main()
     except UserError as error:
         report(error)
@@ -67,6 +68,17 @@ def start(
             code = known.exit_code
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _mode_is_given(words: Sequence[str]) -> None:
+    """Under ``-m`` spare Hydra a whole composition, a sixth of a launch: it only reads ``hydra.mode``.
+
+    ``-m`` wins over whatever ``hydra.mode`` says, and None has Hydra set it (``_run_app``).
+    """
+    if "-m" in words or "--multirun" in words:
+        from hydra._internal.hydra import Hydra
+
+        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
 
 
 def report(error: UserError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cache, partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -164,8 +165,13 @@ def validate(cfg: DictConfig) -> None:
     _known_keys((str(key) for key in cfg), TOP_LEVEL, "")
     if isinstance(cfg.get("trainer"), DictConfig) and _is_lightnings(cfg.trainer):
         _known_keys((str(key) for key in cfg.trainer), TRAINER_KEYS, "trainer.")
+    node = cache(partial(_ours, cfg))
     for key, rule in RULES.items():
-        if _concerns(cfg, key) and not rule.passes(value := OmegaConf.select(cfg, key)):
+        parent, _, leaf = key.rpartition(".")
+        around = node(parent)
+        if around is None or leaf not in around or OmegaConf.is_missing(around, leaf):
+            continue
+        if not rule.passes(value := around[leaf]):
             raise ConfigError(f"{value!r} is not allowed", key=key, allowed=rule.allowed)
     missing = OmegaConf.missing_keys(cfg)
     if missing:
@@ -202,24 +208,20 @@ def _is_lightnings(node: DictConfig) -> bool:
     return str(node.get("_target_", "")).endswith("pytorch.Trainer")
 
 
-def _present(cfg: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    return isinstance(node, DictConfig) and leaf in node and not OmegaConf.is_missing(node, leaf)
-
-
-def _concerns(cfg: DictConfig, key: str) -> bool:
-    """Whether ``key`` is there and means what its rule takes it for."""
-    if not _present(cfg, key):
-        return False
-    parts = key.split(".")
-    for depth in range(1, len(parts)):
-        around = OmegaConf.select(cfg, ".".join(parts[:depth]))
-        if not isinstance(around, DictConfig) or OmegaConf.is_missing(around, "_target_"):
-            continue
-        if (target := around.get("_target_")) and str(target).partition(".")[0] not in _KNOWN_PACKAGES:
-            return parts[0] == "trainer"  # which has to be Lightning's or made from it
-    return True
+def _ours(cfg: DictConfig, path: str) -> DictConfig | None:
+    """The node at ``path``; None where it is none or belongs to a class with keys of its own."""
+    node = cfg
+    parts = path.split(".") if path else []
+    for part in parts:
+        below = None if OmegaConf.is_missing(node, part) else node.get(part)
+        if not isinstance(below, DictConfig):
+            return None
+        node = below
+        target = None if OmegaConf.is_missing(node, "_target_") else node.get("_target_")
+        foreign = target and str(target).partition(".")[0] not in _KNOWN_PACKAGES
+        if foreign and parts[0] != "trainer":  # which has to be Lightning's or made from it
+            return None
+    return node
 
 
 def _known_keys(keys: Iterable[str], known: Iterable[str], prefix: str) -> None:
