@@ -45,6 +45,11 @@ MISTAKES = [
     (["train=false", "ckpt_path=/no/such"], ["ckpt_path: there is no /no/such"]),
     (["resume=/no/such"], ["resume: /no/such is not the folder of a run"]),
     (["model=own"], ["model._target_: is not set"]),
+    (["hydra.run.dir=/etc/passwd"], ["hydra.run.dir: /etc/passwd cannot be made or written: File exists"]),
+    (
+        ["-m", "hydra.sweep.dir=/etc/passwd", "lr=1e-3,1e-4"],
+        ["hydra.run.dir: /etc/passwd cannot be made or written"],
+    ),
     (["lr"], ["'lr' is not key=value"]),
     (["lr=1e-3,3e-3"], ["train.py -m lr=1e-3,3e-3"]),
     (

@@ -149,6 +149,13 @@ def test_weights_can_be_evaluated_later(tmp_path: Path) -> None:
     )
     assert again.code == 0, again.err
     assert line.parse(again.out, "test/top1") == line.parse(trained.out, "test/top1")
+    assert "was trained on" not in again.err
+
+    other = train(
+        *TINY, "train=false", "seed=7", f"ckpt_path={tmp_path / 'run'}", f"hydra.run.dir={tmp_path / 'other'}"
+    )
+    assert other.code == 0, other.err
+    assert "data.split_seed is 7" in other.err and "was trained on" in other.err
 
 
 def test_a_checkpoint_with_other_classes_is_refused(tmp_path: Path, images: Path) -> None:

@@ -26,6 +26,8 @@ _CONF = Path(__file__).resolve().parents[3] / "conf"
 
 def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
     """The `ConfigError` to show for ``error``, or None where it is not about the configuration."""
+    if isinstance(error, OSError) and not isinstance(error, MissingConfigException):
+        return _run_folder(error)
     if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
         return _bare(error, arguments)
     if not isinstance(error, HydraException | OmegaConfBaseException | MissingConfigException):
@@ -49,6 +51,25 @@ def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
         if found is not None:
             return found
     return ConfigError(text.strip())
+
+
+def _run_folder(error: OSError) -> ConfigError | None:
+    """Hydra makes the run's folder and its log before anything of ours is called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [index for index, frame in enumerate(frames) if frame.name in ("run_job", "sweep", "configure_log")]
+    called = frames[own[-1] + 1 :] if own else []
+    if not called or any(_CONF.parent in Path(frame.filename).parents for frame in called if _is_ours(frame)):
+        return None
+    return ConfigError(
+        f"{error.filename} cannot be made or written: {error.strerror}",
+        key="hydra.run.dir",
+        allowed="a folder of your own, or one that does not exist yet",
+        fix="leave it out for outputs/<date>/<time>",
+    )
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return "site-packages" not in Path(frame.filename).parts
 
 
 def _bare(error: ValueError, arguments: list[str]) -> ConfigError | None:
@@ -188,7 +209,9 @@ def _grammar(text: str, arguments: list[str]) -> ConfigError | None:
     override = found.group(1)
     key, equals, value = override.partition("=")
     if not equals:
-        return ConfigError(f"{override!r} is not key=value", fix="python train.py key=value ...")
+        return ConfigError(
+            f"{override!r} is not key=value", fix=f"python {Path(arguments[0]).name} key=value ..."
+        )
     return ConfigError(
         f"{value!r} has a character that means something to Hydra", key=key, fix=argv.word(key, value)
     )

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError
@@ -44,6 +44,7 @@ def test(
     """
     if not cfg.train:
         load_weights(model, cfg.ckpt_path)
+        warn_of_other_data(cfg)
     elif (best := best_checkpoint(trainer)) is not None:
         load_weights(model, str(best))
     resume = folder.path if cfg.train else None
@@ -115,6 +116,36 @@ def load_weights(model: LightningModule, path: str) -> None:
             key="ckpt_path",
             fix="the model options with which it was trained",
         )
+
+
+# what decides which images are in the test split
+_SPLIT_KEYS = (
+    *("data._target_", "data.source", "data.root", "data.split_seed"),
+    *("data.splits.valid", "data.splits.test", "data.limit.test"),
+)
+
+
+def warn_of_other_data(cfg: DictConfig) -> None:
+    """Say loudly when the images may be others than those that the run kept for its test.
+
+    The run's config is beside the checkpoint, as Hydra left it; a file from elsewhere has none.
+    """
+    path = Path(cfg.ckpt_path)
+    run = path if path.is_dir() else path.parent.parent
+    file = run / ".hydra" / "config.yaml"
+    if not file.is_file():
+        return
+    there = OmegaConf.load(file)
+    pairs = [(key, OmegaConf.select(there, key), OmegaConf.select(cfg, key)) for key in _SPLIT_KEYS]
+    other = [(key, before, now) for key, before, now in pairs if before != now]
+    if not other:
+        return
+    said = ", ".join(f"{key} is {now} (the run: {before})" for key, before, now in other)
+    log.warning(
+        "%s: images that the run was trained on may be among those measured now. As the run had it: %s",
+        said,
+        " ".join(argv.word(key, before) for key, before, _ in other if before is not None),
+    )
 
 
 def checkpoint_file(path: Path) -> Path:

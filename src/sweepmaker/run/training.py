@@ -205,6 +205,7 @@ def _quiet_lightning() -> Iterator[None]:
     with warnings.catch_warnings():
         for text in (".*does not have many workers.*", ".*is smaller than the logging interval.*",
                      ".*Checkpoint directory .* exists.*", ".*module.s. in eval mode.*",
+                     ".*your dataloader is not resumable.*",  # ours begins at its `position`
                      ".*LeafSpec.*", ".*Trying to infer the .batch_size.*"):  # fmt: skip
             warnings.filterwarnings("ignore", message=text)
         yield
