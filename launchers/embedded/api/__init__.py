@@ -1,0 +1,1 @@
+"""SageMaker's operations, as far as this server has them."""

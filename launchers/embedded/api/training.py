@@ -1,0 +1,106 @@
+"""Create, describe, stop and delete training jobs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from launchers.embedded.api import documents
+from launchers.embedded.api.checks import check, not_here
+from launchers.embedded.errors import ServiceError
+from launchers.embedded.state import TRAINING, Job, State
+
+Body = dict[str, Any]
+
+
+class Workers(Protocol):
+    """What carries jobs out."""
+
+    def wake(self) -> None:
+        """Something is new in the state."""
+
+    def stop_trial(self, name: str, why: str) -> None:
+        """Ask a running training job to end; without effect on any other."""
+
+
+class TrainingJobs:
+    """The operations on training jobs."""
+
+    def __init__(self, state: State, workers: Workers) -> None:
+        self._state = state
+        self._workers = workers
+
+    def create(self, body: Body) -> Body:
+        check("create_training_job", body)
+        refuse_unsupported(body)
+        job = documents.training_job(body)
+        if not self._state.add(job, tags_of(body)):
+            raise ServiceError(
+                "ResourceInUse",
+                f"Training job names must be unique within an AWS account and region, and a training job "
+                f"with this name already exists ({job.arn})",
+            )
+        self._workers.wake()
+        return {"TrainingJobArn": job.arn}
+
+    def describe(self, body: Body) -> Body:
+        check("describe_training_job", body)
+        job = self._found(body)
+        document = dict(job.document)
+        document.setdefault("ModelArtifacts", {"S3ModelArtifacts": ""})
+        return document
+
+    def stop(self, body: Body) -> Body:
+        check("stop_training_job", body)
+        job = self._found(body)
+        if job.ended:
+            raise ServiceError(
+                "ValidationException",
+                f"The request was rejected because the training job is in status {job.status}.",
+            )
+        self._workers.stop_trial(job.name, "user")
+        return {}
+
+    def delete(self, body: Body) -> Body:
+        check("delete_training_job", body)
+        job = self._found(body)
+        if not job.ended:
+            raise ServiceError(
+                "ResourceInUse", f"Training job {job.name} is in status {job.status}; stop it first."
+            )
+        self._state.delete(job)
+        return {}
+
+    def _found(self, body: Body) -> Job:
+        job = self._state.get(TRAINING, str(body["TrainingJobName"]))
+        if job is None:
+            # AWS's own: a ValidationException, not ResourceNotFound
+            raise ServiceError("ValidationException", "Requested resource not found.")
+        return job
+
+
+def refuse_unsupported(definition: Body) -> None:
+    """Parts of a definition that are real on AWS and would be silently left out here.
+
+    Raises:
+        ServiceError: it has one of them.
+    """
+    resources = definition.get("ResourceConfig") or definition.get("HyperParameterTuningResourceConfig") or {}
+    first = (resources.get("InstanceConfigs") or [resources])[0]
+    if int(first.get("InstanceCount") or 1) > 1 or resources.get("InstanceGroups"):
+        raise not_here("several machines for one training job (InstanceCount above 1)")
+    specification = definition["AlgorithmSpecification"]
+    if specification.get("AlgorithmName"):
+        raise not_here("algorithms of the marketplace (AlgorithmName); give a TrainingImage")
+    for channel in definition.get("InputDataConfig", []):
+        name, source = channel["ChannelName"], channel["DataSource"]
+        if "S3DataSource" not in source:
+            raise not_here(f"file systems as input (channel {name}); give an S3DataSource")
+        if source["S3DataSource"]["S3DataType"] != "S3Prefix":
+            raise not_here(f"{source['S3DataSource']['S3DataType']} input (channel {name}); give an S3Prefix")
+        mode = channel.get("InputMode") or specification.get("TrainingInputMode")
+        if mode == "Pipe":
+            raise not_here(f"Pipe mode (channel {name}); give File or FastFile")
+
+
+def tags_of(body: Body) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in body.get("Tags", [])}
