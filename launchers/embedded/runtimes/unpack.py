@@ -1,0 +1,77 @@
+"""The job's code, put where the image runs it: ``/opt/ml/code``."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from launchers.embedded.runtimes.variables import SUBMITTED, decoded
+
+_OPT_ML = PurePosixPath("/opt/ml")
+_INSTALLS = ("requirements.txt", "setup.py")
+_KEPT = ".not-installed"
+
+
+class CodeError(Exception):
+    """The job's code cannot be used; the message is for the job's FailureReason."""
+
+
+def place(ml: Path, archive: Path | None, hyperparameters: Mapping[str, str]) -> None:
+    """Fill ``code`` from what ``sagemaker_submit_directory`` names, unless something is in it.
+
+    Args:
+        ml: the folder that the trial finds at ``/opt/ml``.
+        archive: the file behind an S3 address; None: it is a path as the container sees it.
+        hyperparameters: as sent.
+
+    Raises:
+        CodeError: there is nothing at that path, or the archive is damaged or reaches out of its folder.
+    """
+    code = ml / "code"
+    code.mkdir(parents=True, exist_ok=True)
+    if any(code.iterdir()):
+        return
+    submitted = decoded(hyperparameters).get(SUBMITTED)
+    if archive is None:
+        if submitted is None:
+            return
+        archive = local(ml, str(submitted))
+    if archive.is_dir():
+        if archive.resolve() != code.resolve():
+            shutil.copytree(archive, code, symlinks=True, dirs_exist_ok=True)
+    elif not archive.is_file():
+        raise CodeError(f"{submitted} ({SUBMITTED}) is neither a file nor a folder in this container")
+    elif archive.name.endswith(".py"):
+        shutil.copy2(archive, code)
+    else:
+        _extract(archive, code)
+
+
+def local(ml: Path, path: str) -> Path:
+    """Where a path of the container lies for a process that has no ``/opt/ml`` of its own."""
+    given = PurePosixPath(path)
+    return ml / given.relative_to(_OPT_ML) if given.is_relative_to(_OPT_ML) else Path(given)
+
+
+def keep_from_pip(ml: Path) -> list[str]:
+    """Rename what AWS's toolkit would install into the environment that runs it, for every trial anew.
+
+    Returns:
+        The names of what was there.
+    """
+    found = [name for name in _INSTALLS if (ml / "code" / name).is_file()]
+    for name in found:
+        (ml / "code" / name).rename(ml / "code" / f"{name}{_KEPT}")
+    return found
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            # refuses links and names that lead out of it, and devices
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise CodeError(f"{archive.name} ({SUBMITTED}) cannot be unpacked: {error}") from error

@@ -1,0 +1,155 @@
+"""The warm process that trials are forked from: ``python -m launchers.embedded.runtimes.zygote``.
+
+It has imported what every trial would import, and nothing else has happened in it: no tensor
+operation (libraries of threads don't survive a fork), no CUDA, one thread only. It knows nothing of
+trials either: for each request (one byte, with the log and a socket) it forks a `guard`, which does
+the rest. What a killed guard leaves behind comes to it as orphans, which it kills.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import NoReturn
+
+from launchers.embedded.runtimes import child, guard, linux
+
+# third-party only: the job's own code comes with the job
+WARM = (
+    "numpy",
+    "PIL.Image",
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "lightning",
+    "lightning.pytorch",
+    "omegaconf",
+    "hydra",
+    "hydra.main",
+    "yaml",
+    "psutil",
+    "rich",
+    "rich.progress",
+    "safetensors.torch",
+)
+READY = b"R"
+_AGAIN_S = 0.02
+_LOOK_S = 0.25
+
+
+def warm_up(server: socket.socket) -> None:
+    """Import; ends when the server goes meanwhile.
+
+    Raises:
+        RuntimeError: something started a thread, which a fork would lose.
+    """
+
+    def look(*_: object) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not server.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_S, _LOOK_S)
+    for name in WARM:
+        with contextlib.suppress(ModuleNotFoundError):  # a trial that needs it says so
+            importlib.import_module(name)
+        if (count := linux.threads()) != 1:
+            raise RuntimeError(f"import {name} left {count} threads: trials cannot be forked")
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to all of these pages
+
+
+class _Zygote:
+    def __init__(self, server: socket.socket) -> None:
+        self._server = server
+        self._guards: set[int] = set()
+        self._awake, wake = os.pipe()
+        for end in (self._awake, wake):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
+    def serve(self) -> tuple[socket.socket, int]:
+        """Fork guards until the server goes.
+
+        Returns:
+            In a new guard only: (its socket, the log).
+        """
+        orphans = False
+        while True:
+            server = self._server.fileno()
+            ready, _, _ = select.select([server, self._awake], [], [], _AGAIN_S if orphans else None)
+            if self._awake in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._awake, 4096)
+            orphans = self._collect()
+            if server in ready:
+                word, descriptors, _, _ = socket.recv_fds(self._server, 1, 2)
+                if not word:
+                    self._end()
+                control, log = descriptors
+                pid = os.fork()
+                if pid == 0:
+                    signal.set_wakeup_fd(-1)
+                    _close_all_but(control, log)
+                    return socket.socket(fileno=control), log
+                self._guards.add(pid)
+                os.close(control)
+                os.close(log)
+
+    def _collect(self) -> bool:
+        """Reap guards; kill what a killed one left, and say whether there is any."""
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                break
+            self._guards.discard(pid)
+        mine = {pid for pid, parent in linux.parents().items() if parent == os.getpid()}
+        orphans = mine - self._guards
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(orphans)
+
+    def _end(self) -> NoReturn:
+        # the guards see for themselves that the server is gone; they end within moments
+        deadline = time.monotonic() + 2
+        while self._collect() and time.monotonic() < deadline:
+            time.sleep(_AGAIN_S)
+        os._exit(0)
+
+
+def _close_all_but(*kept: int) -> None:
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if int(name) > 2 and int(name) not in kept:
+            with contextlib.suppress(OSError):  # the one that lists them
+                os.close(int(name))
+
+
+def main(descriptor: int) -> NoReturn:
+    """Serve the socket ``descriptor``; a forked trial ends in here too."""
+    server = socket.socket(fileno=descriptor)
+    linux.adopt_orphans()
+    warm_up(server)
+    server.sendall(READY)
+    control, log = _Zygote(server).serve()
+    server.detach()  # closed here; its number will be another file's
+    order, above = guard.watch(control, log)
+    child.run(order, log, above)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
