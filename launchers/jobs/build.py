@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from launchers.jobs import bundle, dataset, images, keys, managed, packages, request, submit, weights
 from launchers.jobs.clients import Clients, connect
+from launchers.jobs.operations import OPERATIONS
 from launchers.jobs.plan import Plan, instance_hours, megabytes
 from launchers.jobs.request import Parts
 from launchers.jobs.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
@@ -140,7 +141,7 @@ class Builder:
         root = f"s3://{self._bucket}/{where.prefix.strip('/')}"
         channels = {} if place is None else {"data": place.uri}
         channels |= self._weights.channel(root)
-        known = submit.OPERATIONS[operation]
+        known = OPERATIONS[operation]
         instance = job.instances[0].type if job.instances else job.instance_type
         image = job.image
         if image == "auto":

@@ -13,16 +13,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import sweepmaker
+from launchers.jobs import embedded_server
 from launchers.jobs.failures import explained
 from launchers.jobs.masking import masked as masked
 from launchers.limits.model import loader
-from sweepmaker.config.errors import ConfigError
+from sweepmaker.config.errors import ConfigError, UserError
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 ATTEMPTS = 5  # calls in all, with botocore's exponential waits between them
 UPLOAD_THREADS = 8
 
+# variables of a botocore session: (key of the profile, environment, default, conversion)
+_NO_FILES = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 # at DEBUG they write signed headers, session token included
 _TALKATIVE = ("boto3", "botocore", "s3transfer", "urllib3")
 
@@ -31,12 +38,22 @@ class Clients:
     """The service clients of one account and region, each made when first used.
 
     Make them with `connect`. Not for several threads at once (a client, once made, is).
+
+    Args:
+        where: with the addresses in use.
+        session: boto3's.
+        region: in use.
+        given: what `connect` was called with, to connect so again; None: ``where``.
     """
 
-    def __init__(self, where: Mapping[str, Any], session: Any, region: str) -> None:
+    def __init__(
+        self, where: Mapping[str, Any], session: Any, region: str, given: Mapping[str, Any] | None = None
+    ) -> None:
         self.where = where
         self.region = region
+        self.given = where if given is None else given
         self._session = session
+        self._credentials: tuple[str, str] | None = None
 
     @cached_property
     def sagemaker(self) -> Any:
@@ -64,6 +81,14 @@ class Clients:
         with explained(self.where):
             return str(self.sts.get_caller_identity()["Account"])
 
+    def again(self) -> Clients:
+        """New clients of the same account, as they would be made now; no server is started for them.
+
+        Raises:
+            UserError: as `connect`.
+        """
+        return connect({**self.given, "region": self.region}, credentials=self._credentials, start=False)
+
     def _client(self, service: str, endpoint: str | None, **settings: Any) -> Any:
         from botocore.config import Config
 
@@ -89,15 +114,30 @@ class Clients:
         return {"retries": {"mode": "standard", "total_max_attempts": ATTEMPTS}}
 
 
-def connect(where: Mapping[str, Any], *, credentials: tuple[str, str] | None = None) -> Clients:
+def connect(
+    where: Mapping[str, Any], *, credentials: tuple[str, str] | None = None, start: bool = True
+) -> Clients:
     """Clients for the account and network that ``where`` (a ``conf/where`` node) describes.
 
     Nothing is sent. Without ``credentials`` (access key id, secret key) botocore looks for them:
     environment, profile, SSO, container and instance role; ``AWS_ENDPOINT_URL`` is honoured.
 
+    Args:
+        where: one with ``server`` and no address has the server found, or started, and its key used.
+        credentials: to use instead of looking for some; the user's files are not read then.
+        start: False: a server that does not run is an error.
+
     Raises:
         ConfigError: no such profile, no region, an address that is none, boto3 is not installed.
+        UserError: the server cannot be started, or does not run and shall not be started.
     """
+    given = where
+    if embedded_server.wanted(where):
+        server = embedded_server.ensure(where) if start else embedded_server.find(where)
+        if server is None:
+            raise UserError(f"no server runs in {embedded_server.root_of(where)}", key="where.root")
+        where, credentials = server.filled(where), server.credentials
+        given = {**given, "root": str(embedded_server.root_of(given))}  # wherever it is read again
     _check_addresses(where)
     try:
         import boto3.session
@@ -112,17 +152,19 @@ def connect(where: Mapping[str, Any], *, credentials: tuple[str, str] | None = N
             logger.setLevel(logging.INFO)
     key_id, secret = credentials or (None, None)
     with explained(where):
-        core = botocore.session.get_session()
+        core = botocore.session.Session(session_vars=_NO_FILES if credentials else None)
         core.register_component("data_loader", loader())
         session = boto3.session.Session(
             botocore_session=core,
-            profile_name=where.get("profile") or None,
+            profile_name=None if credentials else where.get("profile") or None,
             region_name=where.get("region") or None,
             aws_access_key_id=key_id,
             aws_secret_access_key=secret,
         )
         core.get_scoped_config()  # a profile that does not exist is said now
-        return Clients(where, session, _region(session))
+        made = Clients(where, session, _region(session), given)
+        made._credentials = credentials
+        return made
 
 
 def identity(clients: Clients) -> str:

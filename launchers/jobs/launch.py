@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,6 +25,10 @@ from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.atomic import write_text
 
+if TYPE_CHECKING:
+    from launchers.jobs.clients import Clients
+    from launchers.jobs.submit import Submitted
+
 
 def tuning_job(
     arguments: Sequence[str], params: dict[str, Any], config: DictConfig, config_loader: Any
@@ -40,7 +44,7 @@ def tuning_job(
     Raises:
         UserError: everything that the user can mend.
     """
-    if _continued(arguments):
+    if _about_a_job(config, arguments) or _continued(config, arguments):
         return
     folder = Path(str(config.hydra.sweep.dir))
     searched = space.parse(arguments, config_loader, params)
@@ -56,8 +60,9 @@ def tuning_job(
     search = strategy.choose(cfg, searched, choices)
     builder = Builder(cfg, trial, choices)
     plan = builder.tuning(search, *compose.travelling(searched))
-    if (submitted := _carry_out(plan, builder, cfg, folder)) is not None:
-        _keep_sweep(folder, [line for line in arguments if compose.travels(line)], submitted)
+    if (sent := _carry_out(plan, builder, cfg, folder)) is not None:
+        _keep_sweep(folder, [line for line in arguments if compose.travels(line)], sent[1])
+        _follow(*sent, plan.operation, folder, arguments, wait=cfg.wait)
 
 
 def training_job(cfg: DictConfig) -> None:
@@ -76,7 +81,7 @@ def training_job(cfg: DictConfig) -> None:
 
 def _training_job(cfg: DictConfig) -> None:
     hydra = HydraConfig.get()
-    if _continued(hydra.overrides.task):
+    if _about_a_job(cfg, hydra.overrides.task) or _continued(cfg, hydra.overrides.task):
         return
     compose.own_sources_only(OmegaConf.create({"hydra": hydra}))
     settings.validate(cfg, sweep=False)
@@ -88,7 +93,11 @@ def _training_job(cfg: DictConfig) -> None:
     loader = GlobalHydra.instance().config_loader()
     trial = compose.trial_config(cfg, Space((), tuple(lines)), loader)
     builder = Builder(cfg, trial, Choices())
-    _carry_out(builder.training(lines), builder, cfg, folder)
+    plan = builder.training(lines)
+    if (sent := _carry_out(plan, builder, cfg, folder)) is None:
+        return
+    # of several each is sent, and left to train beside the others
+    _follow(*sent, plan.operation, folder, hydra.overrides.task, wait=cfg.wait and not several)
 
 
 def _jobs_of_the_sweep(config_loader: Any) -> int:
@@ -99,7 +108,17 @@ def _jobs_of_the_sweep(config_loader: Any) -> int:
     return math.prod(len(list(one.sweep_string_iterator())) for one in swept)
 
 
-def _continued(lines: Iterable[Any]) -> bool:
+def _about_a_job(cfg: DictConfig, lines: Iterable[Any]) -> bool:
+    """``action=``: what is about a job that is there."""
+    if cfg.action == "launch":
+        return False
+    from launchers.jobs import actions
+
+    actions.run(cfg, [str(line) for line in lines])
+    return True
+
+
+def _continued(cfg: DictConfig, lines: Sequence[Any]) -> bool:
     """``resume=<folder>``: find the job of that folder, or send it; with ``dry_run=true`` show it."""
     parsed = OverridesParser.create().parse_overrides([str(line) for line in lines])
     given = {one.get_key_element(): one.value() for one in parsed if not one.is_sweep_override()}
@@ -116,20 +135,20 @@ def _continued(lines: Iterable[Any]) -> bool:
         kept = submit.kept(folder)
         print(json.dumps({"operation": kept["operation"], "request": kept["request"]}, indent=2), flush=True)
     else:
-        _report(submit.resume(folder), folder)
+        kept = submit.kept(folder)
+        clients = submit.connected(kept)
+        sent = submit.resume(folder, clients)
+        _follow(clients, sent, kept["operation"], folder, lines, wait=cfg.wait)
     return True
 
 
-def _carry_out(plan: Plan, builder: Builder, cfg: DictConfig, folder: Path) -> Any:
+def _carry_out(
+    plan: Plan, builder: Builder, cfg: DictConfig, folder: Path
+) -> tuple[Clients, Submitted] | None:
+    """What the plan says; the job, unless it was only to be shown or prepared."""
     if cfg.dry_run:
         show(plan)
         return None
-    if cfg.where.name == "embedded" and not cfg.where.endpoint_url:
-        raise ConfigError(
-            "the embedded server does not start by itself yet",
-            key="where",
-            fix="dry_run=true shows the request; where.endpoint_url=http://127.0.0.1:<port> sends it",
-        )
     from launchers.jobs import submit
     from launchers.jobs.plan import summary
 
@@ -139,17 +158,28 @@ def _carry_out(plan: Plan, builder: Builder, cfg: DictConfig, folder: Path) -> A
     if cfg.stage:
         print(json.dumps({"operation": plan.operation, "request": plan.request}, indent=2), flush=True)
         return None
-    submitted = submit.create(clients, plan.operation, plan.request, folder)
-    _report(submitted, folder)
-    return submitted
+    return clients, submit.create(clients, plan.operation, plan.request, folder)
 
 
-def _report(submitted: Any, folder: Path) -> None:
-    print(f"{'found' if submitted.existed else 'sent'}: {submitted.name}; kept in {folder}", file=sys.stderr)
-    print(json.dumps({"name": submitted.name, "folder": str(folder)}), flush=True)
+def _follow(
+    clients: Clients, sent: Submitted, operation: str, folder: Path, lines: Sequence[Any], *, wait: bool
+) -> None:
+    """Stay with the job to its end, or with ``wait=false`` say how to come back."""
+    again = [str(line) for line in lines if str(line).lstrip("+").startswith("where")]
+    print(
+        f"{'found' if sent.existed else 'sent'}: {sent.name}; kept in {folder}", file=sys.stderr, flush=True
+    )
+    from launchers.jobs import actions, watch
+    from launchers.jobs.operations import OPERATIONS
+
+    if wait:
+        actions.follow(clients, OPERATIONS[operation], sent.name, folder, again)
+        return
+    print(watch.come_back(sent.name, again), file=sys.stderr)
+    print(json.dumps({"name": sent.name, "folder": str(folder)}), flush=True)
 
 
-def _keep_sweep(folder: Path, arguments: Sequence[str], submitted: Any) -> None:
+def _keep_sweep(folder: Path, arguments: Sequence[str], submitted: Submitted) -> None:
     """``multirun.yaml``, as Hydra's own sweepers leave one."""
     content = {"overrides": list(arguments), "job": {"name": asdict(submitted)["name"]}}
     write_text(folder / "multirun.yaml", OmegaConf.to_yaml(OmegaConf.create(content)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,6 +13,8 @@ from launchers.limits import has_local_storage
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.schema import AUTO, BOOLEAN, NOTHING, TEXT, Rule, either, integer, number, one_of
 
+ACTIONS = ("list", "watch", "attach", "stop", "collect")
+"""What can be done about a job that is there."""
 STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
 
 
@@ -31,6 +34,13 @@ _MACHINES = Rule(
 _NAMES = Rule(
     lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value), "a list of names"
 )
+_SERVER = Rule(
+    lambda value: (
+        isinstance(value, dict)
+        and all(one is None or isinstance(one, str | int | float | dict) for one in value.values())
+    ),
+    "{setting: value} of the server, or null where endpoint_url says where one is",
+)
 _OUR_CHANNELS = {"data": "data.root", "weights": "model.weights", "code": "job.code"}
 _TEXT_OR_NULL = either(TEXT, NOTHING)
 
@@ -41,6 +51,8 @@ RULES: dict[str, Rule] = {
          "where.kms_key"),
         _TEXT_OR_NULL,
     ),
+    "where.root": _TEXT_OR_NULL,
+    "where.server": either(_SERVER, NOTHING),
     "where.bucket": either(
         Rule(
             lambda value: isinstance(value, str) and bool(_BUCKET.fullmatch(value)),
@@ -108,10 +120,22 @@ RULES: dict[str, Rule] = {
     "job.environment": either(_MAP, NOTHING),
     "job.tags": either(_MAP, NOTHING),
     "job.metrics": _NAMES,
+    "action": one_of("launch", *ACTIONS),
+    "wait": BOOLEAN,
     "dry_run": BOOLEAN,
     "stage": BOOLEAN,
     "debugger.managed": BOOLEAN,
 }  # fmt: skip
+
+
+_NAME_OF_A_JOB = either(
+    Rule(
+        lambda value: isinstance(value, str) and len(value) <= 63 and value.isascii()
+        and value.replace("-", "").isalnum() and value[0].isalnum(),
+        "the whole name of a job, as it was printed when it was sent",
+    ),
+    NOTHING,
+)  # fmt: skip
 
 
 def validate(cfg: DictConfig, *, sweep: bool) -> None:
@@ -120,19 +144,41 @@ def validate(cfg: DictConfig, *, sweep: bool) -> None:
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or two that don't go together.
     """
-    for group in ("where", "job", "job.hyperband", "job.completion", "job.warm_start"):
+    _known_keys(cfg, ("where", "job", "job.hyperband", "job.completion", "job.warm_start"))
+    _values(cfg, RULES)
+    _pairs(cfg, sweep=sweep)
+    _machines(cfg, sweep=sweep)
+
+
+def validate_action(cfg: DictConfig) -> None:
+    """Check what counts when something is done about a job that is there.
+
+    Raises:
+        ConfigError: as `validate`.
+    """
+    _known_keys(cfg, ("where", "job"))
+    own = {key: rule for key, rule in RULES.items() if key.startswith("where.")}
+    _values(cfg, {"action": RULES["action"], "wait": BOOLEAN, "job.name": _NAME_OF_A_JOB, **own})
+    for key in ("dry_run", "stage"):
+        if cfg[key]:
+            raise ConfigError(f"goes with action=launch, and this is action={cfg.action}", key=key)
+
+
+def _known_keys(cfg: DictConfig, groups: Iterable[str]) -> None:
+    for group in groups:
         known = {key.removeprefix(f"{group}.").split(".")[0] for key in RULES if key.startswith(f"{group}.")}
         for key in OmegaConf.select(cfg, group):
             if key not in known:
                 allowed = ", ".join(sorted(known))
                 raise ConfigError("there is no such key", key=f"{group}.{key}", allowed=allowed)
-    for key, rule in RULES.items():
+
+
+def _values(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
+    for key, rule in rules.items():
         value = OmegaConf.select(cfg, key, throw_on_resolution_failure=True)
         plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         if not rule.passes(plain):
             raise ConfigError(f"{masked(repr(value))} is not allowed", key=key, allowed=rule.allowed)
-    _pairs(cfg, sweep=sweep)
-    _machines(cfg, sweep=sweep)
 
 
 def _pairs(cfg: DictConfig, *, sweep: bool) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 
 from launchers.jobs.clients import Clients, connect
 from launchers.jobs.differences import differences
-from launchers.jobs.failures import explain, explained
+from launchers.jobs.failures import explain
 from launchers.jobs.masking import masked
+from launchers.jobs.operations import OPERATIONS, code_of, described
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.atomic import write_json
 
@@ -28,39 +29,8 @@ FILE = "launch.json"
 
 _FORMAT = 1
 _CONNECTION = ("name", "region", "profile", "endpoint_url", "s3_endpoint_url")
+_SERVER = ("root", "server")  # in place of addresses, where a server is started for them
 _SHOWN = 10  # differences written out
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A create call and what belongs to it; names as boto3 and the API have them."""
-
-    create: str
-    describe: str
-    name: str
-    arn: str
-    longest: int
-    """Characters of a name."""
-    word: str
-
-    @property
-    def api_describe(self) -> str:
-        return "Describe" + self.arn.removesuffix("Arn")
-
-
-OPERATIONS = {
-    operation.create: operation
-    for operation in (
-        Operation(
-            "create_hyper_parameter_tuning_job", "describe_hyper_parameter_tuning_job",
-            "HyperParameterTuningJobName", "HyperParameterTuningJobArn", 32, "tuning job",
-        ),
-        Operation(
-            "create_training_job", "describe_training_job",
-            "TrainingJobName", "TrainingJobArn", 63, "training job",
-        ),
-    )
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,7 +86,8 @@ def create(clients: Clients, operation: str, request: Mapping[str, Any], folder:
         "format": _FORMAT,
         "name": request[known.name],
         "operation": operation,
-        "where": {key: clients.where.get(key) for key in _CONNECTION},
+        "where": {key: clients.given.get(key) for key in _CONNECTION}
+        | {key: clients.given[key] for key in _SERVER if clients.given.get(key) is not None},
         "region": clients.region,
         "request": _plain(request),
         "state": "minted",
@@ -140,7 +111,7 @@ def resume(folder: Path, clients: Clients | None = None) -> Submitted:
     """
     entry = kept(folder)
     if clients is None:
-        clients = connect({**entry["where"], "region": entry["region"]})
+        clients = connected(entry)
     if clients.region != entry["region"]:
         raise ConfigError(
             f"is {clients.region}, and {entry['name']} was launched in {entry['region']}",
@@ -150,8 +121,17 @@ def resume(folder: Path, clients: Clients | None = None) -> Submitted:
     return _find_or_send(clients, entry, folder)
 
 
+def connected(entry: Mapping[str, Any]) -> Clients:
+    """Clients as what was `kept` says.
+
+    Raises:
+        UserError: as `connect`.
+    """
+    return connect({**entry["where"], "region": entry["region"]})
+
+
 def _find_or_send(clients: Clients, entry: dict[str, Any], folder: Path) -> Submitted:
-    found = _described(clients, entry)
+    found = described(clients, OPERATIONS[entry["operation"]], entry["name"])
     if found is not None:
         return _same(clients, entry, found, folder)
     if entry["arn"]:
@@ -183,7 +163,7 @@ def _send(clients: Clients, entry: dict[str, Any], folder: Path) -> Submitted:
 def _after(error: Exception, clients: Clients, entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The job that is there although the call failed: an answer that got lost, or a name in use."""
     try:
-        found = _described(clients, entry)
+        found = described(clients, OPERATIONS[entry["operation"]], entry["name"])
     except UserError:  # the line is down: the first error says why
         raise _told(error, clients, folder) from None
     if found is None:
@@ -202,7 +182,7 @@ def _told(error: Exception, clients: Clients, folder: Path) -> Exception:
 
 
 def _is_taken(error: Exception) -> bool:
-    return _code(error) in ("ResourceInUse", "ResourceInUseException")
+    return code_of(error) in ("ResourceInUse", "ResourceInUseException")
 
 
 def _is_unclear(error: Exception) -> bool:
@@ -212,25 +192,6 @@ def _is_unclear(error: Exception) -> bool:
     if isinstance(error, ClientError):
         return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0) >= 500
     return isinstance(error, HTTPClientError | ConnectionError)
-
-
-def _described(clients: Clients, entry: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The job as the service describes it, or None where it has none of that name."""
-    from botocore.exceptions import ClientError
-
-    known = OPERATIONS[entry["operation"]]
-    with explained(clients.where):
-        try:
-            found: dict[str, Any] = getattr(clients.sagemaker, known.describe)(**{known.name: entry["name"]})
-        except ClientError as error:
-            text = str(error.response.get("Error", {}).get("Message", ""))
-            absent = re.search(r"not found|could not find|does not exist", text, re.IGNORECASE)
-            if _code(error).startswith("ResourceNotFound") or (
-                _code(error) == "ValidationException" and absent
-            ):
-                return None
-            raise
-    return found
 
 
 def _same(clients: Clients, entry: dict[str, Any], found: Mapping[str, Any], folder: Path) -> Submitted:
@@ -284,8 +245,3 @@ def _plain(request: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON has it, so that what was kept and what is meant now can be compared."""
     plain: dict[str, Any] = json.loads(json.dumps(request))
     return plain
-
-
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 def account(where: dict[str, Any]) -> list[str]:
     """The lines that lead to the server of the tests."""
     keys = ("region", "endpoint_url", "s3_endpoint_url", "role", "bucket", "bucket_owner")
-    return [*(f"where.{key}='{where[key]}'" for key in keys), "job.include_untracked=true"]
+    return [*(f"where.{key}='{where[key]}'" for key in keys), "wait=false", "job.include_untracked=true"]
 
 
 def sweep(folder: Path, *lines: str) -> None:

@@ -173,7 +173,12 @@ BAD: list[tuple[str, list[str], tuple[str, ...]]] = [
     ("a grid that stops early", [LR, "job.early_stopping=Auto"], ("job.early_stopping", "as a whole")),
     ("no bucket", [LR, "where.bucket=null"], ("where.bucket", "dry_run=true")),
     ("no role", [LR, "where.role=null"], ("where.role", "docs/aws-permissions.md")),
-    ("no embedded server", [LR, "where=embedded", "where.endpoint_url=null"], ("where", "dry_run=true")),
+    ("no embedded server", [LR, "where=embedded", "where.endpoint_url=null", "where.server=null"],
+     ("where.endpoint_url", "dry_run=true")),
+    ("a server that is a word", [LR, "where=embedded", "where.server=fast"], ("where.server", "setting")),
+    ("an unknown action", [LR, "action=wach"], ("action", "launch, list, watch, attach, stop, collect")),
+    ("a dry run of an action", ["action=stop", "dry_run=true"], ("dry_run", "action=launch")),
+    ("half a wait", [LR, "wait=5"], ("wait", "true or false")),
 ]  # fmt: skip # one case a line where it fits
 
 
