@@ -18,7 +18,7 @@ from launchers.embedded.runtimes.zygote import READY
 
 _WARM_S = 300.0  # importing from a cold disk, with other trials at work
 _GUARD_S = 60.0
-_ATTEMPTS = 3
+_ATTEMPTS = 10  # for as long as somebody kills it
 _LOOK_S = 0.1
 _END_S = 5.0
 

@@ -71,7 +71,17 @@ def keep_from_pip(ml: Path) -> list[str]:
 def _extract(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            # refuses links and names that lead out of it, and devices
-            tar.extractall(folder, filter="data")
+            if hasattr(tarfile, "data_filter"):  # refuses links and names that lead out of it, and devices
+                tar.extractall(folder, filter="data")
+            else:  # Python before 3.11.4
+                tar.extractall(folder, members=[_plain(member) for member in tar])
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise CodeError(f"{archive.name} ({SUBMITTED}) cannot be unpacked: {error}") from error
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+        raise tarfile.TarError(f"{member.name!r} leads out of it, or is no plain file")
+    member.mode &= 0o755
+    return member
