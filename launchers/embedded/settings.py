@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweepmaker.config.errors import ConfigError
 
-RUNTIMES = ("auto", "fork", "toolkit")
+RUNTIMES = ("auto", "fork", "process", "toolkit")
 
 
 @dataclass

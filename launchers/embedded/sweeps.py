@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from launchers.embedded.api import documents
@@ -69,7 +70,12 @@ class Sweep:
 
     def _play(self, call: list[Any]) -> None:
         kind, *arguments = call
-        {"ask": self._search.ask, "report": self._search.report, "tell": self._search.tell}[kind](*arguments)
+        functions: dict[str, Callable[..., object]] = {
+            "ask": self._search.ask,
+            "report": self._search.report,
+            "tell": self._search.tell,
+        }
+        functions[kind](*arguments)
 
 
 def earlier(state: State, job: Job) -> list[Earlier]:
