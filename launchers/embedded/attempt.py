@@ -41,6 +41,8 @@ class Attempt:
         self.checkpoints = self._checkpoints(job)
         self.seconds = 0.0
         """That the process ran."""
+        self.read = int(job.private.get("read", 0))
+        """Bytes of the log whose metrics have been taken in."""
 
     def prepare(self, *, keep_checkpoints: bool) -> TrialSpec:
         """The folder that the process finds at ``/opt/ml``.
@@ -86,7 +88,8 @@ class Attempt:
         log = self.folder / "log"
         log.touch()
         stream = f"{self._name}/algo-1-{int(time.time())}"
-        reader = LogReader(log, self._parts.logs, stream)
+        # from where a server that was killed had come to, not from the end: what it didn't see counts
+        reader = LogReader(log, min(self.read, log.stat().st_size), self._parts.logs, stream)
         started = time.monotonic()
         handle = runtime.start(spec, log)
         try:
@@ -108,9 +111,7 @@ class Attempt:
         limit = float(self._document["StoppingCondition"].get("MaxRuntimeInSeconds", 86400))
         while True:
             code, over = _waited(handle, settings.poll_s)
-            lines = reader.read(last=over)
-            if reached := [found for line in lines for found in metrics.read(line)]:
-                told(reached)
+            lines = self._look(reader, metrics, told, last=over)
             if over:
                 self._copy_checkpoints()
                 return code, asked
@@ -123,7 +124,7 @@ class Attempt:
                     handle.terminate()
             elif now >= deadline:
                 handle.kill()
-                self._last_look(reader, metrics, told)
+                self._look(reader, metrics, told, last=True)
                 self._copy_checkpoints()
                 return -signal.SIGKILL, asked
             if now - copied >= settings.checkpoint_s:
@@ -143,11 +144,20 @@ class Attempt:
                 return "spot"
         return None
 
-    def _last_look(
-        self, reader: LogReader, metrics: Metrics, told: Callable[[list[tuple[int, float]]], None]
-    ) -> None:
-        if reached := [found for line in reader.read(last=True) for found in metrics.read(line)]:
+    def _look(
+        self,
+        reader: LogReader,
+        metrics: Metrics,
+        told: Callable[[list[tuple[int, float]]], None],
+        *,
+        last: bool,
+    ) -> list[str]:
+        lines = reader.read(last=last)
+        reached = [found for line in lines for found in metrics.read(line)]
+        self.read = reader.position
+        if reached:
             told(reached)
+        return lines
 
     def _copy_checkpoints(self) -> None:
         if self.checkpoints is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -58,6 +59,10 @@ class Conductor:
         if life is not None:
             life[0].stop(why)
         self.wake()
+
+    def forget(self, name: str) -> None:
+        """Remove the folder of a training job that was deleted."""
+        shutil.rmtree(self._parts.root.job(name), ignore_errors=True)
 
     def close(self) -> None:
         """End: trials are asked to save what they have; they go on with the next server."""

@@ -73,7 +73,9 @@ class Lifecycle:
             print(f"{self._name}: {reason}", file=sys.stderr, flush=True)
         slot = self._parts.slots.take(cores, lambda: self._why is not None)
         if slot is None:
-            if self._why != "shutdown":
+            if again and self._why != "shutdown":  # what it had when its server was killed is kept
+                self._finish(Attempt(self._parts, job, Slot((), ())), None, self._why)
+            elif self._why != "shutdown":
                 self._end("Stopped", "Stopped")
             return
         try:
@@ -102,9 +104,9 @@ class Lifecycle:
                 spec,
                 metrics,
                 stopped=lambda: self._why,
-                told=partial(self._progress, metrics),
+                told=partial(self._progress, metrics, attempt),
             )
-            self._keep(metrics, attempt.seconds)
+            self._keep(metrics, attempt, attempt.seconds)
             if asked == "shutdown":
                 return None
             if asked == "spot":
@@ -161,14 +163,14 @@ class Lifecycle:
             _transition(job, secondary)
             job.private |= private
 
-    def _progress(self, metrics: Metrics, reached: list[tuple[int, float]]) -> None:
-        self._keep(metrics, None)
-        self._told(reached)
+    def _progress(self, metrics: Metrics, attempt: Attempt, reached: list[tuple[int, float]]) -> None:
+        self._told(reached)  # first: told twice it changes nothing, not told at all it would be lost
+        self._keep(metrics, attempt, None)
 
-    def _keep(self, metrics: Metrics, seconds: float | None) -> None:
+    def _keep(self, metrics: Metrics, attempt: Attempt, seconds: float | None) -> None:
         with self._parts.state.change(TRAINING, self._name) as job:
             job.document["FinalMetricDataList"] = list(metrics.last.values())
-            job.private |= {"resource": metrics.resource, "objective": metrics.value}
+            job.private |= {"resource": metrics.resource, "objective": metrics.value, "read": attempt.read}
             if seconds is not None:
                 job.private["seconds"] = job.private.get("seconds", 0.0) + seconds
 

@@ -13,20 +13,26 @@ _LONGEST = 1 << 16  # characters of an unfinished line that are kept
 
 
 class LogReader:
-    """New lines of ``path``, from where it stands now.
+    """New lines of ``path``.
 
     Args:
         path: the file that the process writes.
+        position: bytes of it that an earlier reader has taken in.
         streams: where the lines go as well.
         stream: name of the stream.
     """
 
-    def __init__(self, path: Path, streams: LogStreams, stream: str) -> None:
+    def __init__(self, path: Path, position: int, streams: LogStreams, stream: str) -> None:
         self._path = path
         self._streams = streams
         self._stream = stream
-        self._position = path.stat().st_size
+        self._position = position
         self._rest = b""
+
+    @property
+    def position(self) -> int:
+        """Bytes up to the end of the last line that was read."""
+        return self._position - len(self._rest)
 
     def read(self, *, last: bool) -> list[str]:
         """The lines that came since; with ``last`` also one that nobody will finish."""

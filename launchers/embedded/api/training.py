@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
 from launchers.embedded.api import documents
@@ -20,6 +21,9 @@ class Workers(Protocol):
 
     def stop_trial(self, name: str, why: str) -> None:
         """Ask a running training job to end; without effect on any other."""
+
+    def forget(self, name: str) -> None:
+        """A training job was deleted: so is what is left of it on disk."""
 
 
 class TrainingJobs:
@@ -68,6 +72,7 @@ class TrainingJobs:
                 "ResourceInUse", f"Training job {job.name} is in status {job.status}; stop it first."
             )
         self._state.delete(job)
+        self._workers.forget(job.name)
         return {}
 
     def _found(self, body: Body) -> Job:
@@ -91,6 +96,10 @@ def refuse_unsupported(definition: Body) -> None:
     specification = definition["AlgorithmSpecification"]
     if specification.get("AlgorithmName"):
         raise not_here("algorithms of the marketplace (AlgorithmName); give a TrainingImage")
+    local = definition.get("CheckpointConfig", {}).get("LocalPath")
+    if local and (".." in local.split("/") or not f"{local}/".startswith("/opt/ml/")):
+        raise not_here(f"checkpoints outside of /opt/ml (LocalPath {local})")
+    check_metrics(specification.get("MetricDefinitions", []))
     for channel in definition.get("InputDataConfig", []):
         name, source = channel["ChannelName"], channel["DataSource"]
         if "S3DataSource" not in source:
@@ -100,6 +109,25 @@ def refuse_unsupported(definition: Body) -> None:
         mode = channel.get("InputMode") or specification.get("TrainingInputMode")
         if mode == "Pipe":
             raise not_here(f"Pipe mode (channel {name}); give File or FastFile")
+
+
+def check_metrics(definitions: list[Body]) -> None:
+    """
+    Raises:
+        ServiceError: a regex that finds no value.
+    """
+    for one in definitions:
+        try:
+            groups = re.compile(one["Regex"]).groups
+        except re.error as error:
+            raise _bad_regex(one, f"is no regular expression: {error}") from None
+        if not groups:
+            raise _bad_regex(one, "has no group (...) around the value")
+
+
+def _bad_regex(one: Body, why: str) -> ServiceError:
+    text = f"The regex of the metric definition {one['Name']} {why} ({one['Regex'][:200]})"
+    return ServiceError("ValidationException", text)
 
 
 def tags_of(body: Body) -> dict[str, str]:

@@ -1,0 +1,146 @@
+"""One embedded SageMaker at work: its parts put together, its first words, its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from launchers.embedded.api.calls import Api
+from launchers.embedded.conductor import Conductor
+from launchers.embedded.faults import Faults
+from launchers.embedded.images import Images
+from launchers.embedded.key import Key
+from launchers.embedded.parts import Parts
+from launchers.embedded.root import BUCKET, REGION, ROLE, Root
+from launchers.embedded.runtimes.strays import kill_strays
+from launchers.embedded.services.app import Services
+from launchers.embedded.services.server import Server
+from launchers.embedded.settings import Settings, cores_of
+from launchers.embedded.slots import Slots
+from launchers.embedded.state import State
+from sweepmaker.config.errors import ConfigError
+
+_LOOK_S = 0.2
+
+
+def serve(root: Root, settings: Settings, *, port: int, idle_s: float | None) -> None:
+    """Serve until SIGTERM or SIGINT, or until nothing has happened for ``idle_s`` seconds.
+
+    Prints one line of JSON with the addresses on stdout, everything else on stderr. At the end running
+    trials are asked to save what they have; they go on with the next server of this root.
+
+    Raises:
+        UserError: the root is served already, or a setting or the port cannot be used.
+    """
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    with root.held(), _at_work(root, settings, port) as (server, conductor):
+        print(json.dumps(_first_words(root, server.port)), flush=True)
+        print(f"serving {root.folder} at {_address(server.port)}", file=sys.stderr, flush=True)
+        busy = time.monotonic()
+        while not told.wait(_LOOK_S):
+            if conductor.busy():
+                busy = time.monotonic()
+            if idle_s is not None and time.monotonic() - max(busy, server.last_request) > idle_s:
+                print(f"nothing has happened for {idle_s:g} s: this server ends", file=sys.stderr)
+                break
+
+
+@contextmanager
+def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server, Conductor]]:
+    """A server and what carries its jobs out; the caller has the root's lock."""
+    if count := kill_strays(root.folder):
+        print(f"{count} processes of an earlier server were left; they are ended", file=sys.stderr)
+    key = Key.of_root(root.key)
+    with ExitStack() as ends:
+        images = Images(settings, root)
+        ends.callback(images.close)
+        state = State(root.state)
+        ends.callback(state.close)
+
+        def call(operation: str, body: dict[str, Any]) -> dict[str, Any]:
+            return api.call(operation, body)
+
+        services = Services(root.s3, key, call)
+        ends.callback(services.close)
+        services.store.ensure_bucket(BUCKET)
+        try:
+            server = Server(services, port)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"{port} cannot be used: {error}", key="--port") from None
+        faults = Faults(root)
+        parts = Parts(
+            root=root,
+            settings=settings,
+            state=state,
+            store=services.store,
+            logs=services.logs,
+            runtime=images,
+            slots=Slots(cores_of(settings), _gpus(settings)),
+            faults=faults,
+            environment=_environment(server.port, key),
+        )
+        conductor = Conductor(parts)
+        api = Api(state, conductor, faults.before_call)
+        server.start()
+        ends.callback(server.stop)
+        root.announce(_address(server.port))
+        ends.callback(root.server.unlink, missing_ok=True)
+        conductor.start()
+        ends.callback(conductor.close)
+        yield server, conductor
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _environment(port: int, key: Key) -> dict[str, str]:
+    """Variables by which any client reaches this server and nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": _address(port),
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def _first_words(root: Root, port: int) -> dict[str, Any]:
+    pid = json.loads(root.server.read_text(encoding="utf-8"))["pid"]
+    return {
+        "root": str(root.folder),
+        "pid": pid,
+        "endpoint_url": _address(port),
+        "s3_endpoint_url": _address(port),
+        "region": REGION,
+        "bucket": BUCKET,
+        "role": ROLE,
+        "key_file": str(root.key),
+        "environment": _environment(port, Key.of_root(root.key)),
+    }
+
+
+def _gpus(settings: Settings) -> tuple[int, ...]:
+    """Numbers of the GPUs that trials may use."""
+    if settings.gpus is not None:
+        return tuple(range(settings.gpus))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    if listed.returncode:
+        return ()
+    return tuple(range(sum(line.startswith("GPU ") for line in listed.stdout.splitlines())))
