@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from optuna.distributions import (
@@ -17,8 +19,9 @@ from optuna.distributions import (
 from launchers.embedded.search.spec import Range, Scale
 
 AUTO_LOG = 100  # a positive range whose ends are this many times apart is searched by its logarithm
-_WIDE = 1e150  # squares of distances, which Optuna takes, would overflow
 _STEPS = 2**53 - 1  # of the unit interval with both ends
+# Where Optuna's arithmetic breaks down: it squares distances, and takes integers for floats.
+_WIDEST, _NARROWEST, _LARGEST_INTEGER = 1e150, 1e-150, 2**53
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Axis:
     """A range, as its scale lays it out.
 
     Optuna sees the value itself, but for two scales: the reverse logarithmic one, where it sees
-    ``1 - value``, and ranges too wide for its arithmetic, where it sees the unit interval.
+    ``1 - value``, and ranges beyond its arithmetic, where it sees the unit interval.
     """
 
     range: Range
@@ -38,10 +41,14 @@ class Axis:
         AWS does not say what Auto chooses. Where a positive range goes over two powers of ten or
         more, a linear scale would hardly ever look at the lower one.
         """
-        if self.range.scale != "auto":
-            return self.range.scale
+        if self.range.kind == "categorical":
+            return "linear"
         low, high = self._bounds
-        return "log" if low > 0 and high / low >= AUTO_LOG else "linear"
+        if self.range.scale == "auto":
+            return "log" if low > 0 and high / low >= AUTO_LOG else "linear"
+        if self.range.kind == "integer" and high < 2 * low and self._beyond:
+            return "linear"  # the logarithms of both ends may be one number
+        return self.range.scale
 
     @cached_property
     def distribution(self) -> BaseDistribution:
@@ -49,12 +56,12 @@ class Axis:
         if self.range.kind == "categorical":
             return CategoricalDistribution(self.range.values)
         low, high = self._bounds
+        if self._beyond:
+            return FloatDistribution(0.0, 1.0)
         if self.range.kind == "integer":
             return IntDistribution(int(low), int(high), log=self.scale == "log")
         if self.scale == "reverse_log":
             return FloatDistribution(1 - high, 1 - low, log=True)
-        if self._wide:
-            return FloatDistribution(0.0, 1.0)
         return FloatDistribution(low, high, log=self.scale == "log")
 
     def text(self, seen: object) -> str:
@@ -62,9 +69,9 @@ class Axis:
         if self.range.kind == "categorical":
             return str(seen)
         assert isinstance(seen, (int, float))
-        if self.scale == "reverse_log":
-            return self._written(1 - seen)
-        return self._written(self._spread(seen) if self._wide else seen)
+        if self._beyond:
+            return self._written(self._at(seen))
+        return self._written(1 - seen if self.scale == "reverse_log" else seen)
 
     def seen(self, text: str) -> str | int | float | None:
         """What Optuna sees of a hyperparameter that was sent; None where it is outside of the range."""
@@ -77,9 +84,9 @@ class Axis:
             return None
         if not low <= value <= high:
             return None
-        if self.scale == "reverse_log":
-            return 1 - value
-        return (value / 2 - low / 2) / (high / 2 - low / 2) if self._wide else value
+        if self._beyond:
+            return self._unit(value)
+        return 1 - value if self.scale == "reverse_log" else value
 
     def draw(self, source: random.Random) -> str:
         """A value at random, even on the scale; both bounds can come."""
@@ -88,28 +95,63 @@ class Axis:
         low, high = self._bounds
         if self.range.kind == "integer" and self.scale == "linear":
             return str(source.randint(int(low), int(high)))
-        unit = source.randint(0, _STEPS) / _STEPS
-        if self.scale == "reverse_log":
-            return self._written(1 - _between(1 - low, 1 - high, unit))
-        if self.scale == "log" and self.range.kind == "integer":  # each number has its half to both sides
-            return self._written(_between(low - 0.5, high + 0.5, unit))
-        return self._written(_between(low, high, unit) if self.scale == "log" else self._spread(unit))
+        return self._written(self._at(source.randint(0, _STEPS) / _STEPS))
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None where they are continuous."""
+        if self.range.kind == "continuous":
+            return None
+        if self.range.kind == "categorical":
+            return len(set(self.range.values))
+        low, high = self._bounds
+        return int(high) - int(low) + 1
+
+    def every(self) -> Iterable[str]:
+        """All values, where they are not continuous."""
+        if self.range.kind == "categorical":
+            return self.range.values
+        low, high = self._bounds
+        return map(str, range(int(low), int(high) + 1))
 
     @property
     def _bounds(self) -> tuple[float, float]:
         assert self.range.low is not None and self.range.high is not None, self.range
         return self.range.low, self.range.high
 
-    @property
-    def _wide(self) -> bool:
+    @cached_property
+    def _beyond(self) -> bool:
         low, high = self._bounds
-        return self.range.kind == "continuous" and self.scale == "linear" and max(-low, high) > _WIDE
+        if self.range.kind == "integer":
+            return max(-low, high) > _LARGEST_INTEGER
+        return self.scale == "linear" and (max(-low, high) > _WIDEST or high - low < _NARROWEST)
 
-    def _spread(self, unit: float) -> float:
+    def _at(self, unit: float) -> float | Fraction:
+        """The value at a place of the unit interval, which is even on the scale."""
         low, high = self._bounds
+        if self.scale == "reverse_log":
+            return 1 - _between(1 - low, 1 - high, unit)
+        if self.scale == "log":
+            half = self._half
+            return _between(low - half, high + half, unit)
+        if self.range.kind == "integer":  # of any size, and exactly
+            return int(low) + Fraction(unit) * (int(high) - int(low))
         return low * (1 - unit) + high * unit
 
-    def _written(self, value: float) -> str:
+    def _unit(self, value: float) -> float:
+        """The place of a value where Optuna sees the unit interval."""
+        low, high = self._bounds
+        if self.scale == "log":
+            first, last = math.log(low - self._half), math.log(high + self._half)
+            return min(max((math.log(value) - first) / (last - first), 0.0), 1.0)
+        return float((Fraction(value) - Fraction(low)) / (Fraction(high) - Fraction(low)))
+
+    @property
+    def _half(self) -> float:
+        """Each integer has its half to both sides."""
+        return 0.5 if self.range.kind == "integer" else 0.0
+
+    def _written(self, value: float | Fraction) -> str:
         """Rounding can lead past a bound by the last digit; never outside."""
         low, high = self._bounds
         if self.range.kind == "integer":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import optuna
@@ -16,6 +16,7 @@ from launchers.embedded.search.axis import Axis
 from launchers.embedded.search.spec import Earlier, Spec
 
 _SEEDS = 2**32  # numpy's seeds are below
+_DRAWS = 1000  # of points that were there before, one after the other
 
 
 class Sampler(Protocol):
@@ -54,29 +55,44 @@ class Grid:
 class Chance:
     """Independent draws; what is told changes nothing.
 
-    Where there are categories only, no combination comes twice before each has come once.
+    Where the ranges hold so many points only, none comes twice before each has come once.
     """
 
     def __init__(self, spec: Spec) -> None:
         self._axes = [Axis(one) for one in spec.ranges]
         self._source = random.Random(spec.seed)
-        finite = all(one.kind == "categorical" for one in spec.ranges)
-        self._points = math.prod(len(one.values) for one in spec.ranges) if finite else None
+        self._points = _product(axis.count for axis in self._axes)
         self._had: set[tuple[str, ...]] = set()
 
     def suggest(self) -> dict[str, str]:
-        if len(self._had) == self._points:
-            self._had.clear()
-        while True:
-            values = tuple(axis.draw(self._source) for axis in self._axes)
-            if self._points is None or values not in self._had:
-                break
+        values = self._drawn()
         if self._points is not None:
+            if len(self._had) == self._points:
+                self._had.clear()
+            for _ in range(_DRAWS):
+                if values not in self._had:
+                    break
+                values = self._drawn()
+            else:  # what is left is too improbable to wait for
+                every = itertools.product(*(axis.every() for axis in self._axes))
+                values = next(point for point in every if point not in self._had)
             self._had.add(values)
         return {axis.range.name: value for axis, value in zip(self._axes, values, strict=True)}
 
     def told(self, number: int, value: float | None, cut_at: int | None) -> None:
         pass
+
+    def _drawn(self) -> tuple[str, ...]:
+        return tuple(axis.draw(self._source) for axis in self._axes)
+
+
+def _product(counts: Iterable[int | None]) -> int | None:
+    product = 1
+    for count in counts:
+        if count is None:
+            return None
+        product *= count
+    return product
 
 
 class Tpe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import bisect
 import statistics
 from collections.abc import Iterator
 from typing import Protocol
@@ -10,6 +10,7 @@ from typing import Protocol
 from launchers.embedded.search.spec import Spec
 
 ETA = 3  # one of so many trials goes on from a rung
+BEHIND = 2  # so many times as many ahead as go on, and a trial that went on is stopped after all
 FEWEST_ENDED = 3  # trials that reached the epoch and ended, before the median says anything
 
 
@@ -42,9 +43,12 @@ class Halving:
     """Asynchronous successive halving: at each rung only the best third so far goes on.
 
     The rungs are ``lowest``, three times that, nine times that, ... below ``highest``. Nobody waits
-    for others: a trial is held against those that have been at the rung before it, so the first ones
-    get further than they would later. A trial whose reports skip a rung is judged at the highest one
-    it has passed: what it was worth at the others, nobody knows.
+    for others: a trial is held against those that have been at the rung before it. Of equal ones, the
+    earlier goes on. A trial whose reports skip a rung is judged at the highest one it has passed: what
+    it was worth at the others, nobody knows.
+
+    The first ones at a rung have few to beat, so they are looked at again at each report: one that
+    twice as many are ahead of as may go on has only been early, and is stopped.
 
     Args:
         lowest: resource before which no trial is stopped.
@@ -54,23 +58,28 @@ class Halving:
     def __init__(self, lowest: int, highest: int | None) -> None:
         self._lowest = lowest
         self._highest = highest
-        self._rungs: dict[int, list[float]] = {}
-        self._at: dict[int, int] = {}  # the highest rung of each trial
+        self._rungs: dict[int, list[float]] = {}  # the values at each, in order
+        self._at: dict[int, tuple[int, float]] = {}  # the highest rung of each trial, its value there
 
     def stops(self, number: int, resource: int, value: float) -> bool:
         if self._highest is not None and resource >= self._highest:
             return resource > self._highest
-        rung = max((rung for rung in self._levels(resource)), default=0)
-        if rung <= self._at.get(number, 0):
-            return False
-        self._at[number] = rung
+        rung = max(self._levels(resource), default=0)
+        before, worth = self._at.get(number, (0, value))
         values = self._rungs.setdefault(rung, [])
-        values.append(value)
-        go_on = max(1, len(values) // ETA)
-        return sum(other > value for other in values) >= go_on
+        if rung > before:
+            self._at[number] = rung, value
+            ahead = len(values) - bisect.bisect_left(values, value)
+            bisect.insort(values, value)
+            return ahead >= self._going_on(values)
+        ahead = len(values) - bisect.bisect_right(values, worth)
+        return ahead >= BEHIND * self._going_on(values)
 
     def ended(self, number: int, value: float | None) -> None:
-        pass
+        self._at.pop(number, None)
+
+    def _going_on(self, values: list[float]) -> int:
+        return max(1, len(values) // ETA)
 
     def _levels(self, resource: int) -> Iterator[int]:
         level = self._lowest
@@ -88,19 +97,37 @@ class Median:
     """
 
     def __init__(self) -> None:
-        self._curves: dict[int, dict[int, float]] = {}
-        self._ended: set[int] = set()
+        self._curves: dict[int, Curve] = {}
+        self._ended: list[Curve] = []
 
     def stops(self, number: int, resource: int, value: float) -> bool:
-        self._curves.setdefault(number, {})[resource] = value
-        averages = [
-            math.fsum(reached) / len(reached)
-            for other in sorted(self._ended - {number})
-            if max(curve := self._curves.get(other, {}), default=0) >= resource
-            and (reached := [past for epoch, past in curve.items() if epoch <= resource])
-        ]
+        self._curves.setdefault(number, Curve()).add(resource, value)
+        averages = [curve.average(resource) for curve in self._ended if curve.covers(resource)]
         return len(averages) >= FEWEST_ENDED and value < statistics.median(averages)
 
     def ended(self, number: int, value: float | None) -> None:
-        if value is not None:
-            self._ended.add(number)
+        curve = self._curves.pop(number, None)
+        if curve is not None and value is not None:
+            self._ended.append(curve)
+
+
+class Curve:
+    """One trial's objective along its resource, and its running average."""
+
+    def __init__(self) -> None:
+        self._resources: list[int] = []
+        self._sums: list[float] = []
+
+    def add(self, resource: int, value: float) -> None:
+        """The next value; ``resource`` is above the last one."""
+        self._sums.append(value + (self._sums[-1] if self._sums else 0.0))
+        self._resources.append(resource)
+
+    def covers(self, resource: int) -> bool:
+        """Whether it has values up to ``resource`` and has come that far."""
+        return self._resources[0] <= resource <= self._resources[-1]
+
+    def average(self, resource: int) -> float:
+        """Of all values up to a ``resource`` that it covers."""
+        count = bisect.bisect_right(self._resources, resource)
+        return self._sums[count - 1] / count
