@@ -5,13 +5,14 @@ trial takes as long as its epochs, an epoch as long as its batch size makes it, 
 at a time. The objective is the best accuracy so far, as a trial of ours reports it.
 
 Bayesian search is compared with Optuna used directly, Hyperband with Random. All intervals are of the
-mean over seeds, 95 %, by resampling the seeds.
+mean over seeds, 95 %, by resampling the seeds (bootstrap).
 
     python benchmarks/search.py
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import statistics
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import optuna
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -37,6 +39,8 @@ PARALLEL = 4
 OTHER_SEEDS = 1000  # Optuna's own, where it is not to have the same ones
 MOST_EPOCHS = 0.4  # of Random's, for Hyperband to be as good
 HYPERBAND_TRIALS = 400  # more than it needs for as many epochs as Random has
+
+IntArray = npt.NDArray[np.int64]
 
 
 class Table:
@@ -127,11 +131,6 @@ class Run:
 
     suggested: list[dict[str, str]] = field(default_factory=list)
     best: list[float] = field(default_factory=list)  # of all trials, after each epoch of any of them
-    times: list[float] = field(default_factory=list)  # simulated seconds of those epochs' ends
-
-    def epochs_to(self, value: float) -> int | None:
-        """How many epochs of all trials together it took to be as good; None: it never was."""
-        return next((count for count, best in enumerate(self.best, 1) if best >= value), None)
 
 
 def simulate(tuner: Tuner, table: Table, parallel: int, most_epochs: int | None = None) -> Run:
@@ -152,7 +151,6 @@ def simulate(tuner: Tuner, table: Table, parallel: int, most_epochs: int | None 
     while events and len(run.best) != most_epochs:
         now, number, epoch = heapq.heappop(events)
         value = curves[number][epoch - 1]
-        run.times.append(now)
         run.best.append(max(value, run.best[-1] if run.best else value))
         if tuner.report(number, epoch, value) or epoch == table.epochs:
             tuner.tell(number, value)
@@ -171,10 +169,10 @@ def ours(table: Table, strategy: str, seed: int, trials: int = TRIALS, *, early:
     )
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Of the mean, 95 %: what it comes to over the same number of values drawn from them."""
+def interval(count: int, figure: Callable[[IntArray], float], repeats: int) -> tuple[float, float]:
+    """95 % of what a figure of so many seeds comes to, with as many drawn from them."""
     source = np.random.default_rng(0)
-    drawn = source.choice(np.asarray(values), (10_000, len(values))).mean(1)
+    drawn = [figure(source.integers(count, size=count)) for _ in range(repeats)]
     low, high = np.quantile(drawn, (0.025, 0.975))
     return float(low), float(high)
 
@@ -194,32 +192,43 @@ def finals(make: Callable[[int], Tuner], table: Table, seeds: Sequence[int]) -> 
     return [simulate(make(seed), table, PARALLEL) for seed in seeds]
 
 
-@dataclass
+def apart(mine: Sequence[Run], peer: Sequence[Run]) -> tuple[float, float]:
+    """The interval of the mean difference of the final bests, seed by seed, in percentage points."""
+    each = np.array([a.best[-1] - b.best[-1] for a, b in zip(mine, peer, strict=True)])
+    return interval(len(each), lambda drawn: float(each[drawn].mean()), 10_000)
+
+
 class Halving:
-    """Hyperband against Random, over seeds."""
+    """Hyperband against Random, over seeds: how soon it is as good as Random's final best on average.
 
-    random: list[Run]
-    hyperband: list[Run]
-    shares: list[float]  # of Random's epochs that Hyperband took to Random's mean final best, by seed
-    time_shares: list[float]  # and of its time
-    misses: int  # seeds with which it did not get there; they count as all of Random's epochs
+    With a seed that does not get there in as many epochs as Random has, it counts as all of them.
+    """
 
+    def __init__(self, table: Table, seeds: Sequence[int]) -> None:
+        self.total = TRIALS * table.epochs
+        self.random = finals(lambda seed: ours(table, "Random", seed), table, seeds)
+        self.hyperband = [
+            simulate(ours(table, "Hyperband", seed, HYPERBAND_TRIALS), table, PARALLEL, self.total)
+            for seed in seeds
+        ]
+        self._every = np.arange(len(seeds))
+        self._finals = np.array([run.best[-1] for run in self.random])
 
-def halving(table: Table, seeds: Sequence[int]) -> Halving:
-    """How many of Random's epochs Hyperband needs to be as good as Random's final best, on average."""
-    random = finals(lambda seed: ours(table, "Random", seed), table, seeds)
-    total = TRIALS * table.epochs
-    goal = statistics.fmean(run.best[-1] for run in random)
-    hyperband = [
-        simulate(ours(table, "Hyperband", seed, HYPERBAND_TRIALS), table, PARALLEL, total) for seed in seeds
-    ]
-    taken = [run.epochs_to(goal) for run in hyperband]
-    shares = [1.0 if count is None else count / total for count in taken]
-    times = [
-        1.0 if count is None else run.times[count - 1] / peer.times[-1]
-        for count, run, peer in zip(taken, hyperband, random, strict=True)
-    ]
-    return Halving(random, hyperband, shares, times, taken.count(None))
+    def epochs(self, seeds: IntArray | None = None) -> list[int]:
+        """Hyperband's of all trials together, by seed; ``seeds`` are numbers of some, one may come twice."""
+        chosen = self._every if seeds is None else seeds
+        goal = self._finals[chosen].mean()
+        taken = [bisect.bisect_left(self.hyperband[seed].best, goal) + 1 for seed in chosen]
+        return [min(epochs, self.total) for epochs in taken]
+
+    def share(self, seeds: IntArray | None = None) -> float:
+        """Of Random's epochs, the mean."""
+        return float(statistics.fmean(self.epochs(seeds)) / self.total)
+
+    @property
+    def misses(self) -> int:
+        """With how many seeds it did not get there."""
+        return sum(run.best[-1] < self._finals.mean() for run in self.hyperband)
 
 
 def compare_with_optuna(report: Report, table: Table, seeds: Sequence[int]) -> None:
@@ -241,8 +250,7 @@ def compare_with_optuna(report: Report, table: Table, seeds: Sequence[int]) -> N
         report.add(f"{name}: final best, %", [run.best[-1] for run in runs])
     report.add("Bayesian, early stopping: epochs", [float(len(run.best)) for run in cut])
     for name, peer in (("the same", same), ("other", other)):
-        apart = [a.best[-1] - b.best[-1] for a, b in zip(mine, peer, strict=True)]
-        low, high = interval(apart)
+        low, high = apart(mine, peer)
         about = f"percentage points: upper end of the interval {low:+.3f} to {high:+.3f}"
         report.ratios.append(
             Ratio(f"{about} of Bayesian - Optuna with {name} seeds, {PARALLEL} trials at a time", high, 0.0)
@@ -251,19 +259,16 @@ def compare_with_optuna(report: Report, table: Table, seeds: Sequence[int]) -> N
 
 def compare_with_random(report: Report, table: Table, seeds: Sequence[int]) -> None:
     """Hyperband: as good as Random, after how many epochs."""
-    found = halving(table, seeds)
-    total = TRIALS * table.epochs
+    found = Halving(table, seeds)
     report.add("Random: final best, %", [run.best[-1] for run in found.random])
     report.add("Hyperband: best after as many epochs, %", [run.best[-1] for run in found.hyperband])
-    report.add("Random: epochs", [float(total)] * len(seeds))
-    report.add("Hyperband: epochs to Random's mean", [share * total for share in found.shares])
-    report.add("Hyperband: share of Random's time", found.time_shares)
-    mean = statistics.fmean(found.shares)
-    low, high = interval(found.shares)
+    report.add("Random: epochs", [float(len(run.best)) for run in found.random])
+    report.add("Hyperband: epochs to Random's mean", [float(count) for count in found.epochs()])
+    low, high = interval(len(seeds), found.share, 1000)
     name = (
         f"Hyperband's epochs to Random's mean final best / Random's epochs, interval {low:.3f} to {high:.3f}"
     )
-    report.ratios.append(Ratio(f"{name}, never: {found.misses}", mean, MOST_EPOCHS, at_most=True))
+    report.ratios.append(Ratio(f"{name}, never: {found.misses}", found.share(), MOST_EPOCHS, at_most=True))
 
 
 def main() -> None:

@@ -81,6 +81,23 @@ def test_of_equal_ones_the_earlier_goes_on() -> None:
     assert [search.report(number, 1, 0.1) for number in range(6)] == [False, *[True] * 5]
 
 
+def test_who_has_only_been_early_is_stopped_after_all() -> None:
+    """Once twice as many are ahead at its last rung as may go on from there."""
+    search = hyperband(low=2, high=54)
+    assert [search.report(number, 2, value) for number, value in enumerate((0.5, 0.6))] == [False, False]
+    assert not search.report(0, 3, 0.1)  # one is ahead; what it has between two rungs does not count
+    assert not search.report(2, 2, 0.7)
+    assert not search.report(1, 3, 0.1)
+    assert search.report(0, 4, 0.9)  # two are ahead of 0.5
+    assert search.report(3, 2, 0.65) and search.report(1, 4, 0.9)  # who was stopped counts too
+    assert search.report(4, 2, 0.1)
+    assert [search.report(number, 2, value) for number, value in ((5, 0.8), (6, 0.75))] == [False, False]
+    assert not search.report(2, 3, 0.1)  # two are ahead, and of seven two may go on
+    assert not search.report(2, 6, 0.1)  # the first at the next rung
+    assert not search.report(5, 6, 0.3) and not search.report(2, 7, 0.9)
+    assert not search.report(6, 6, 0.4) and search.report(2, 8, 0.9)
+
+
 def test_reports_that_skip_rungs_are_judged_at_the_highest() -> None:
     search = hyperband()
     assert not search.report(0, 3, 0.5)

@@ -1,0 +1,118 @@
+"""Command lines of a newcomer with ``where=embedded``: the real scripts, the real server, a tiny network."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from launchers.embedded.runtimes.order import ROOT_MARK
+from tests.integration.runs import CHECKOUT, TINY, Ended, environment, script
+
+LAUNCH = (*TINY, "epochs=2", "where=embedded", "job.include_untracked=true")
+
+
+def embedded(root: Path, *words: str) -> Ended:
+    """``python -m launchers.embedded WORDS``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "launchers.embedded", *words, "--root", str(root)],
+        capture_output=True, text=True, cwd=CHECKOUT, timeout=120, env=environment(),
+    )  # fmt: skip
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def left(root: Path) -> list[str]:
+    """Command lines of processes that belong to the server of ``root``, or are it."""
+    found = []
+    for one in psutil.process_iter():
+        try:
+            mine = one.environ().get(ROOT_MARK) == str(root) or str(root) in one.cmdline()
+            if mine and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(shlex.join(one.cmdline()))
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("embedded")
+    yield folder
+    embedded(folder / ".embedded", "stop")
+
+
+@pytest.fixture(scope="module")
+def sweep(place: Path) -> Ended:
+    return script("launch.py", "-m", *LAUNCH, "lr=1e-3,1e-2", "job.max_parallel_jobs=2", cwd=place)
+
+
+@pytest.mark.xdist_group("embedded")
+def test_a_sweep_ends_with_a_best_trial_and_its_hyperparameters(place: Path, sweep: Ended) -> None:
+    assert sweep.code == 0, sweep.err
+    told = json.loads(sweep.out.splitlines()[-1])
+    assert told["status"] == "Completed"
+    assert told["best"]["params"]["lr"] in ("0.001", "0.01")
+    folder = place / told["folder"]
+    for number in (0, 1):
+        run = json.loads((folder / str(number) / "run.json").read_text())
+        assert run["state"] == "completed"
+        assert (folder / str(number) / "model" / "model.safetensors").stat().st_size > 1_000_000
+        assert (
+            len((folder / str(number) / "metrics.csv").read_text().splitlines()) == 4
+        )  # head, two epochs, test
+    assert told["best"]["value"] == max(
+        json.loads((folder / str(number) / "run.json").read_text())["objective"]["value"] for number in (0, 1)
+    )
+    assert "Completed" in sweep.err
+    assert told["best"]["command"] in sweep.err
+
+
+@pytest.mark.xdist_group("embedded")
+def test_the_words_it_says_to_train_the_best_here_train(place: Path, sweep: Ended) -> None:
+    command = shlex.split(json.loads(sweep.out.splitlines()[-1])["best"]["command"])
+    assert command[:2] == ["python", "train.py"]
+    assert script("train.py", *command[2:], "debug=fast", cwd=place).code == 0
+
+
+@pytest.mark.xdist_group("embedded")
+def test_list_watch_stop_and_collect(place: Path, sweep: Ended) -> None:
+    name = json.loads(sweep.out.splitlines()[-1])["name"]
+    listed = script("launch.py", "action=list", "where=embedded", cwd=place)
+    assert (listed.code, name in listed.out) == (0, True), listed
+    for action in ("watch", "attach", "collect"):
+        again = script("launch.py", f"action={action}", f"job.name={name}", "where=embedded", cwd=place)
+        assert again.code == 0, again.err
+        assert "2 unchanged" in again.err
+    wrong = script("launch.py", "action=watch", "job.name=nobody", "where=embedded", cwd=place)
+    assert wrong.code in (1, 2)
+    assert "nobody" in wrong.err
+    assert "Traceback" not in wrong.err
+
+
+@pytest.mark.xdist_group("embedded")
+def test_one_training_job_and_a_stop(place: Path, sweep: Ended) -> None:
+    sent = script("launch.py", *LAUNCH, "epochs=500", "wait=false", cwd=place)
+    assert sent.code == 0, sent.err
+    name = json.loads(sent.out.splitlines()[-1])["name"]
+    stopped = script("launch.py", "action=stop", f"job.name={name}", "where=embedded", cwd=place)
+    assert stopped.code == 0, stopped.err
+    ended = script("launch.py", "action=watch", f"job.name={name}", "where=embedded", cwd=place)
+    assert "Stopped" in ended.err
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.xdist_group("embedded")
+def test_told_to_stop_it_leaves_nothing_behind(place: Path, sweep: Ended) -> None:
+    root = place / ".embedded"
+    assert left(root)
+    ended = embedded(root, "stop")
+    assert (ended.code, ended.out) == (0, ""), ended
+    assert left(root) == []
+    assert not (root / "server.json").exists()
+    assert embedded(root, "stop").code == 0  # once more is no mistake
