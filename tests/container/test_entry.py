@@ -47,7 +47,8 @@ def test_the_script_is_started_as_from_the_command_line(code: Path, tmp_path: Pa
     assert ended.code == 0, ended.err
     seen = json.loads(ended.out)
     assert seen["argv"] == [
-        str(code / "train.py"), "epochs=3", "+a.b='x y'", "lr=1.10", f"hydra.run.dir={container.run}",
+        str(code / "train.py"), "epochs=3", "+a.b='x y'", "lr=1.10", "hydra.mode=RUN",
+        f"hydra.run.dir={container.run}",
     ]  # fmt: skip
     assert seen["cwd"] == str(code) and seen["spec"] and seen["name"] == "__main__"
     assert container.failure is None
@@ -138,7 +139,7 @@ def test_channels_become_keys(tmp_path: Path) -> None:
     ended = container.entry(code)
     assert ended.code == 0, ended.err
     data = container.base / "input" / "data"
-    assert json.loads(ended.out)["argv"][1:-1] == [
+    assert json.loads(ended.out)["argv"][1:-2] == [
         "data.root=/of/the/laptop", "data.root=/swept", f"data.root={data}/data",
         f"model.weights={data}/weights/net.pth",
     ]  # fmt: skip

@@ -217,6 +217,16 @@ def test_the_median_with_epochs_left_out() -> None:
     assert not search.report(6, 4, 0.4)
 
 
+def test_an_epoch_counts_once() -> None:
+    search = median()
+    for number in range(3):
+        for epoch, value in ((1, 0.2), (2, 0.4), (2, 9.0), (1, 9.0)):
+            search.report(number, epoch, value)
+        search.tell(number, 0.4)
+    assert not search.report(3, 2, 0.31)
+    assert search.report(4, 2, 0.29)
+
+
 def test_without_early_stopping_nothing_stops() -> None:
     search = asked_for(Search(Spec("Random", X, True, 20, seed=0)), 20)
     for number in range(10):

@@ -19,6 +19,7 @@ from optuna.distributions import (
 from launchers.embedded.search.spec import Range, Scale
 
 AUTO_LOG = 100  # a positive range whose ends are this many times apart is searched by its logarithm
+_FLAT = 1e-9  # logarithms of two ends that are closer than this leave nothing to choose between them
 _STEPS = 2**53 - 1  # of the unit interval with both ends
 # Where Optuna's arithmetic breaks down: it squares distances, and takes integers for floats.
 _WIDEST, _NARROWEST, _LARGEST_INTEGER = 1e150, 1e-150, 2**53
@@ -46,9 +47,11 @@ class Axis:
         low, high = self._bounds
         if self.range.scale == "auto":
             return "log" if low > 0 and high / low >= AUTO_LOG else "linear"
-        if self.range.kind == "integer" and high < 2 * low and self._beyond:
-            return "linear"  # the logarithms of both ends may be one number
-        return self.range.scale
+        if self.range.scale == "log":
+            return "log" if math.log(high) - math.log(low) > _FLAT else "linear"
+        if self.range.scale == "reverse_log":
+            return "reverse_log" if math.log(1 - low) - math.log(1 - high) > _FLAT else "linear"
+        return "linear"
 
     @cached_property
     def distribution(self) -> BaseDistribution:
@@ -161,4 +164,5 @@ class Axis:
 
 def _between(low: float, high: float, unit: float) -> float:
     """Even in the logarithm."""
-    return math.exp(math.log(low) * (1 - unit) + math.log(high) * unit)
+    ends = math.log(low), math.log(high)
+    return math.exp(min(ends[0] * (1 - unit) + ends[1] * unit, max(ends)))  # no further: it may overflow

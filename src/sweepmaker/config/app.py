@@ -13,6 +13,9 @@ from sweepmaker.config import argv, hydra_errors
 from sweepmaker.config.errors import EXIT_FAILED, UserError
 from sweepmaker.run import disk, interrupt
 
+RUN_MODE = "hydra.mode=RUN"
+"""The word that says: one run, whatever the config says."""
+
 _SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -71,11 +74,12 @@ def start(
 
 
 def _mode_is_given(words: Sequence[str]) -> None:
-    """Under ``-m`` spare Hydra a whole composition, a sixth of a launch: it only reads ``hydra.mode``.
+    """Where the command line says it, spare Hydra a whole composition that only reads ``hydra.mode``.
 
-    ``-m`` wins over whatever ``hydra.mode`` says, and None has Hydra set it (``_run_app``).
+    It is a sixth of a launch and a fourth of a trial's start. ``-m`` wins over whatever ``hydra.mode``
+    says, and None has Hydra set it (``_run_app``).
     """
-    if "-m" in words or "--multirun" in words:
+    if {"-m", "--multirun", RUN_MODE} & set(words):
         from hydra._internal.hydra import Hydra
 
         Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]

@@ -90,7 +90,7 @@ def prepare(root: Path, folders: Folders) -> Trial:
     Raises:
         ConfigError: a file of the platform, a hyperparameter or a channel is not what it has to be.
     """
-    from sweepmaker.config import argv  # needs PyYAML
+    from sweepmaker.config import app, argv  # needs PyYAML
 
     script = root / "train.py"
     if not script.is_file():
@@ -105,7 +105,7 @@ def prepare(root: Path, folders: Folders) -> Trial:
         lines.append(f"{key}={argv.quote(str(path))}")
     hosts = Hosts.read(folders.resources)
     run = folders.run(os.environ)
-    lines += [*hosts.overrides(), f"hydra.run.dir={argv.quote(str(run))}"]
+    lines += [*hosts.overrides(), app.RUN_MODE, f"hydra.run.dir={argv.quote(str(run))}"]
     return Trial(script, tuple(lines), run, hosts)
 
 
