@@ -21,11 +21,11 @@ class Settings:
     """Every key with its default."""
 
     runtime: str = "auto"
-    """How a trial is started: fork (a warm process), toolkit (AWS's sagemaker-training), or auto."""
+    """How a trial is started: fork (a warm process), process (a fresh one), toolkit (AWS's), or auto."""
     toolkit_python: str | None = None
     """Interpreter of the environment that has sagemaker-training; null: .venv-toolkit of the checkout."""
     images: dict[str, str] = field(default_factory=dict)
-    """Pattern of an image's URI (``*pytorch*``) -> fork, toolkit, or ``toolkit:<interpreter>``."""
+    """Pattern of an image's URI (``*pytorch*``) -> fork, process, toolkit, or ``toolkit:<interpreter>``."""
     cores: int | None = None
     """Cores that trials may use together; null: those that this process may use."""
     gpus: int | None = None
@@ -80,7 +80,9 @@ def _check(settings: Settings) -> None:
         if value is not None and value < (1 if key == "cores" else 0):
             raise ConfigError(f"is {value}", key=key, allowed="a positive number, or null")
     for pattern, choice in settings.images.items():
-        if choice.partition(":")[0] not in ("fork", "toolkit"):
+        if choice.partition(":")[0] not in RUNTIMES[1:]:
             raise ConfigError(
-                f"is {choice!r}", key=f"images.{pattern}", allowed="fork | toolkit | toolkit:<interpreter>"
+                f"is {choice!r}",
+                key=f"images.{pattern}",
+                allowed="fork | process | toolkit | toolkit:<interpreter>",
             )

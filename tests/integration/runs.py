@@ -55,6 +55,16 @@ def script(name: str, *arguments: str, cwd: Path | None = None, timeout: float =
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def module(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> Ended:
+    """Run ``python -m NAME`` of the checkout to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", name, *arguments],
+        capture_output=True, text=True, cwd=cwd, timeout=timeout,
+        env=environment(PYTHONPATH=str(CHECKOUT)), stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
 def train_and_signal(arguments: list[str], signum: int, after_lines: int, delay: float, cwd: Path) -> Ended:
     """Run ``train.py``, and send ``signum`` ``delay`` seconds after its stderr has ``after_lines`` lines."""
     process = subprocess.Popen(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +11,14 @@ import psutil
 import pytest
 
 from launchers.embedded.runtimes.order import ROOT_MARK
-from tests.integration.runs import CHECKOUT, TINY, Ended, environment, script
+from tests.integration.runs import CHECKOUT, TINY, Ended, module, script
 
 LAUNCH = (*TINY, "epochs=2", "where=embedded", "job.include_untracked=true")
 
 
 def embedded(root: Path, *words: str) -> Ended:
     """``python -m launchers.embedded WORDS``."""
-    done = subprocess.run(
-        [sys.executable, "-m", "launchers.embedded", *words, "--root", str(root)],
-        capture_output=True, text=True, cwd=CHECKOUT, timeout=120, env=environment(),
-    )  # fmt: skip
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return module("launchers.embedded", *words, "--root", str(root), cwd=CHECKOUT)
 
 
 def left(root: Path) -> list[str]:

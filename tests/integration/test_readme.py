@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import class_tree
-from tests.integration.runs import CHECKOUT, TINY, script, train
+from tests.integration.runs import CHECKOUT, TINY, module, script, train
 from tests.needs import needs_package
 
 README = (CHECKOUT / "README.md").read_text()
@@ -64,7 +64,10 @@ def test_train_commands_run(words: list[str], finished: Path, tmp_path: Path) ->
     assert ended.code == 0, ended.err
 
 
-OTHERS = [words for words in COMMANDS if words[0] == "python" and words[1] != "train.py"]
+EMBEDDED = [words for words in COMMANDS if "where=embedded" in words or "launchers.embedded" in words]
+OTHERS = [
+    words for words in COMMANDS if words[0] == "python" and words[1] != "train.py" and words not in EMBEDDED
+]
 
 
 @pytest.mark.parametrize("words", OTHERS, ids=" ".join)
@@ -79,6 +82,28 @@ def test_other_commands_run(words: list[str], tmp_path: Path) -> None:
     document = json.loads(ended.out)
     assert document
     assert sorted(tmp_path.iterdir()) == before  # only train.py makes folders
+
+
+def test_the_embedded_commands_run_one_after_the_other(tmp_path: Path) -> None:
+    shown = next(word for words in EMBEDDED for word in words if word.startswith("job.name=")).split("=")[1]
+    name = ""
+    assert len(EMBEDDED) >= 6
+    try:
+        for words in EMBEDDED:
+            words = [word.replace(shown, name) for word in words[1:]]
+            if words[0] == "launch.py":
+                small = [*TINY, "epochs=1", "job.max_jobs=2"] if "-m" in words else []
+                swept = [word for word in small if word.split("=")[0] not in ("batch_size",)]
+                words = [word for word in words if not (small and word.startswith("job.max_jobs="))]
+                ended = script(*words, *swept, "job.include_untracked=true", cwd=tmp_path)
+                name = name or json.loads(ended.out.splitlines()[-1])["name"]
+            else:
+                assert words[:2] == ["-m", "launchers.embedded"]
+                ended = module(*words[1:], cwd=tmp_path)
+            assert ended.code == 0, ended.err
+    finally:
+        module("launchers.embedded", "stop", cwd=tmp_path)
+    assert not (tmp_path / ".embedded" / "server.json").exists()
 
 
 def test_the_refused_sweep_is_answered_as_shown(tmp_path: Path) -> None:

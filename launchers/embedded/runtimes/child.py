@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import io
 import os
@@ -116,9 +117,7 @@ def _freshen(order: Order, found: command.Command) -> None:
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(line_buffering=True)
     if order.code is not None:
-        # compiled once for all trials of this archive: a tenth of a second of each start. An archive
-        # never changes in the store, another one is another file
-        sys.pycache_prefix = str(Path(order.root, "pycache", Path(order.code).name))
+        sys.pycache_prefix = str(Path(order.root, "pycache", _mark(Path(order.code))))
         sys.dont_write_bytecode = False
     sys.argv = list(found.arguments[2:])
     sys.orig_argv = list(found.arguments)
@@ -129,6 +128,12 @@ def _freshen(order: Order, found: command.Command) -> None:
     _own_chance()
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(order.threads)
+
+
+def _mark(archive: Path) -> str:
+    """One name for each archive: its code is compiled once for all of its trials, which saves each 0.1 s."""
+    state = archive.stat()
+    return hashlib.sha256(f"{archive} {state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:32]
 
 
 def _own_chance() -> None:
