@@ -79,7 +79,7 @@ class Attempt:
             spec: as `prepare` made it.
             metrics: take in its output.
             stopped: why it is to end now, or None; asked again and again.
-            told: called with (resource, value) of the objective whenever there are some.
+            told: called when there are new values, with (resource, value) of the objective.
 
         Returns:
             (exit code, why it was asked to end). The code is None where nobody can tell it: the
@@ -152,10 +152,10 @@ class Attempt:
         *,
         last: bool,
     ) -> list[str]:
-        lines = reader.read(last=last)
+        lines, seen = reader.read(last=last), metrics.seen
         reached = [found for line in lines for found in metrics.read(line)]
         self.read = reader.position
-        if reached:
+        if metrics.seen > seen:
             told(reached)
         return lines
 

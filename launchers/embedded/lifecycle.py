@@ -164,7 +164,8 @@ class Lifecycle:
             job.private |= private
 
     def _progress(self, metrics: Metrics, attempt: Attempt, reached: list[tuple[int, float]]) -> None:
-        self._told(reached)  # first: told twice it changes nothing, not told at all it would be lost
+        if reached:  # told first: twice changes nothing, not at all would be a loss
+            self._told(reached)
         self._keep(metrics, attempt, None)
 
     def _keep(self, metrics: Metrics, attempt: Attempt, seconds: float | None) -> None:

@@ -27,6 +27,8 @@ class Metrics:
     objective: str | None = None
     resource: int = 0
     last: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: int = 0
+    """Values read so far, of any metric."""
 
     def __post_init__(self) -> None:
         self._regexes = [(one["Name"], re.compile(one["Regex"])) for one in self.definitions]
@@ -40,6 +42,7 @@ class Metrics:
         line = line[:_LONGEST]
         for name, regex in self._regexes:
             for value in _values(regex, line):
+                self.seen += 1
                 self.last[name] = {"MetricName": name, "Value": value, "Timestamp": time.time()}
                 if name == self.objective:
                     epoch = _EPOCH.search(line)

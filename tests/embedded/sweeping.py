@@ -23,7 +23,7 @@ from launchers.embedded.runtimes.order import ROOT_MARK
 CHECKOUT = Path(__file__).resolve().parents[2]
 REGEX = r"\[metric\] score=([-+.0-9e]+) "
 ENDED = ("Completed", "Failed", "Stopped")
-DEADLINE_S = 120.0
+DEADLINE_S = 60.0
 
 # Ten epochs; the score after each follows from the rate alone. It goes on from its checkpoint.
 SCRIPT = """\
