@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from launchers.embedded.root import REGION
+
+
+_TRIES = 10  # against somebody who uploads the same key all the time
 
 
 class Objects(Protocol):
@@ -55,8 +59,11 @@ def _within(key: str, prefix: str) -> str:
     return key.removeprefix(prefix).lstrip("/")
 
 
-def code(store: Objects, hyperparameters: Mapping[str, str]) -> Path | None:
-    """The archive that ``sagemaker_submit_directory`` names in S3; None where it is no S3 address.
+def code(store: Objects, hyperparameters: Mapping[str, str], folder: Path) -> Path | None:
+    """The archive that ``sagemaker_submit_directory`` names in S3, now in ``folder``.
+
+    None where it is no S3 address. It is linked: the trial keeps what it started with when somebody
+    uploads another one meanwhile.
 
     Raises:
         DownloadError: it is not there.
@@ -65,9 +72,19 @@ def code(store: Objects, hyperparameters: Mapping[str, str]) -> Path | None:
     if not uri.startswith("s3://"):
         return None
     bucket, key = split(uri)
-    for name, _, path in store.list(bucket, key):
-        if name == key:
-            return path
+    target = folder / ("sourcedir.py" if key.endswith(".py") else "sourcedir.tar.gz")
+    for _ in range(_TRIES):
+        path = next((path for name, _, path in store.list(bucket, key) if name == key), None)
+        if path is None:
+            break
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(path)
+        except FileNotFoundError:  # replaced in this very moment
+            continue
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(path, target)
+        return target
     raise DownloadError(f"ClientError: {uri} (sagemaker_submit_directory) does not exist")
 
 

@@ -210,7 +210,7 @@ class Attempt:
             cores=self._slot.cores,
             threads=self._slot.threads,
             gpus=self._slot.gpus,
-            code=artifacts.code(self._parts.store, document["HyperParameters"]),
+            code=artifacts.code(self._parts.store, document["HyperParameters"], self.folder),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from sweepmaker.config.errors import ConfigError
 
@@ -54,7 +55,7 @@ def read(file: Path, words: Sequence[str]) -> Settings:
             merged = OmegaConf.merge(merged, OmegaConf.load(file))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(words)))
         settings = OmegaConf.to_object(merged)
-    except (OmegaConfBaseException, ValueError, OSError) as error:
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"settings of the embedded server: {first}", allowed=allowed) from None
     assert isinstance(settings, Settings)

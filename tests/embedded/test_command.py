@@ -36,7 +36,7 @@ def command(folder: Path, *words: str) -> Ended:
         (["fault", "throttle", "every=0"], 2, "positive"),
         (["--port", "99999"], 2, "99999"),
     ],
-    ids=" ".join,
+    ids=str,
 )  # fmt: skip
 def test_mistakes(tmp_path: Path, words: list[str], code: int, told: str) -> None:
     ended = command(tmp_path, *words)

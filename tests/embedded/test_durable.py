@@ -197,7 +197,7 @@ def test_a_sweep_interrupted_by_a_stop_is_the_same_sweep(tmp_path: Path) -> None
             )
             client.create_hyper_parameter_tuning_job(**request)
             if name == "broken":
-                until(lambda: len(trials_of(client, "broken")) >= 3, "three trials")
+                until(lambda: len(trials_of(whole.client("sagemaker"), "broken")) >= 3, "three trials")
                 whole.kill()
                 whole.start()
             end_of_tuning(whole, name)
