@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from launchers.embedded.root import REGION
 
-
 _TRIES = 10  # against somebody who uploads the same key all the time
 
 
