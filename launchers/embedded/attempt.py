@@ -41,6 +41,9 @@ class Attempt:
         self.checkpoints = self._checkpoints(job)
         self.seconds = 0.0
         """That the process ran."""
+        self.stream = f"{job.name}/algo-1-{int(time.time())}"
+        """Its log in CloudWatch."""
+        self.log = self.folder / "log"
         self.read = int(job.private.get("read", 0))
         """Bytes of the log whose metrics have been taken in."""
 
@@ -85,13 +88,11 @@ class Attempt:
             (exit code, why it was asked to end). The code is None where nobody can tell it: the
             process that watched over it was killed. A trial that ended by itself was not asked.
         """
-        log = self.folder / "log"
-        log.touch()
-        stream = f"{self._name}/algo-1-{int(time.time())}"
+        self.log.touch()
         # from where a server that was killed had come to, not from the end: what it didn't see counts
-        reader = LogReader(log, min(self.read, log.stat().st_size), self._parts.logs, stream)
+        reader = LogReader(self.log, min(self.read, self.log.stat().st_size), self._parts.logs, self.stream)
         started = time.monotonic()
-        handle = runtime.start(spec, log)
+        handle = runtime.start(spec, self.log)
         try:
             return self._watch(handle, reader, metrics, started, stopped, told)
         finally:

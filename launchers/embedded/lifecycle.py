@@ -12,6 +12,7 @@ from typing import Any
 
 from launchers.embedded.artifacts import DownloadError, upload
 from launchers.embedded.attempt import Attempt, failure_of
+from launchers.embedded.logs import size_of
 from launchers.embedded.metrics import Metrics
 from launchers.embedded.parts import Parts
 from launchers.embedded.slots import Slot, cores_each
@@ -98,7 +99,8 @@ class Lifecycle:
                 return self._end("Failed", "Failed", reason=str(error)[:1024])
             metrics = self._metrics(job)
             runtime = self._parts.runtime(job.document)
-            self._phase("Training", attempts=job.private["attempts"] + 1)
+            streams = [*job.private.get("streams", []), [attempt.stream, size_of(attempt.log)]]
+            self._phase("Training", attempts=job.private["attempts"] + 1, streams=streams)
             code, asked = attempt.run(
                 runtime,
                 spec,

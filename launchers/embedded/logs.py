@@ -6,10 +6,13 @@ import time
 from pathlib import Path
 
 from launchers.embedded.parts import LogStreams
+from launchers.embedded.root import Root
+from launchers.embedded.state import TRAINING, State
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 _CHUNK = 1 << 20  # bytes at a time
 _LONGEST = 1 << 16  # characters of an unfinished line that are kept
+_AGAIN = 1 << 18  # bytes of an earlier job's stream that are shown again
 
 
 class LogReader:
@@ -53,6 +56,34 @@ class LogReader:
             now = int(time.time() * 1000)
             self._streams.put(GROUP, self._stream, [(now, line) for line in lines])
         return lines
+
+
+def show_again(state: State, root: Root, streams: LogStreams) -> None:
+    """Put the ends of earlier jobs' logs back where clients read them, which is in memory only.
+
+    When each line came is not known any more: they all carry the time of the job's last change.
+    """
+    for job in state.jobs(TRAINING):
+        path = root.job(job.name) / "log"
+        parts = job.private.get("streams", [])
+        ends = [*(begin for _, begin in parts[1:]), size_of(path)]
+        moment = int(job.document["LastModifiedTime"] * 1000)
+        for (stream, begin), end in zip(parts, ends, strict=True):
+            if lines := _lines(path, max(begin, end - _AGAIN), end):
+                streams.put(GROUP, stream, [(moment, line) for line in lines])
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def _lines(path: Path, begin: int, end: int) -> list[str]:
+    if end <= begin:
+        return []
+    with path.open("rb") as file:
+        file.seek(begin)
+        return [_text(line) for line in file.read(end - begin).rstrip(b"\n").split(b"\n")]
 
 
 def _text(line: bytes) -> str:

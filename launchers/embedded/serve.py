@@ -17,6 +17,7 @@ from launchers.embedded.conductor import Conductor
 from launchers.embedded.faults import Faults
 from launchers.embedded.images import Images
 from launchers.embedded.key import Key
+from launchers.embedded.logs import show_again
 from launchers.embedded.parts import Parts
 from launchers.embedded.root import BUCKET, REGION, ROLE, Root
 from launchers.embedded.runtimes.strays import kill_strays
@@ -76,6 +77,7 @@ def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server
             server = Server(services, port)
         except (OSError, OverflowError) as error:
             raise ConfigError(f"{port} cannot be used: {error}", key="--port") from None
+        show_again(state, root, services.logs)
         faults = Faults(root)
         parts = Parts(
             root=root,

@@ -52,14 +52,28 @@ def value(trial: dict[str, Any]) -> float | None:
     return found[0]["Value"]  # type: ignore[no-any-return]
 
 
+def log_of(whole: Whole, name: str) -> list[str]:
+    logs, group = whole.client("logs"), "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
+    return [
+        event["message"]
+        for stream in streams
+        for event in logs.get_log_events(
+            logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+        )["events"]
+    ]
+
+
 def test_finished_jobs_are_as_they_were_after_a_kill(tmp_path: Path) -> None:
     with Whole(tmp_path / "root", *SETTINGS) as whole:
         send(whole, "done", epochs="2", pause="0")
-        before = end(whole, "done")
+        before, lines = end(whole, "done"), log_of(whole, "done")
+        assert any("epoch=1 " in line for line in lines)
         whole.client("s3").put_object(Bucket=whole.said["bucket"], Key="mine", Body=b"kept")
         whole.kill()
         whole.start()
         assert state(whole, "done") == before
+        assert log_of(whole, "done") == lines
         body = whole.client("s3").get_object(Bucket=whole.said["bucket"], Key="mine")["Body"].read()
         assert body == b"kept"
 
