@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import dataclass
 
 from launchers.embedded.lifecycle import Lifecycle
 from launchers.embedded.parts import Parts
@@ -20,6 +21,15 @@ NO_SUCCESS = (
 )
 
 
+@dataclass(frozen=True)
+class _Life:
+    """A training job at work."""
+
+    cycle: Lifecycle
+    thread: threading.Thread
+    parent: str | None
+
+
 class Conductor:
     """Runs what the state says is to be run. Make one for each server."""
 
@@ -29,7 +39,7 @@ class Conductor:
         self._changed = threading.Condition()
         self._news = True
         self._closing = False
-        self._lives: dict[str, tuple[Lifecycle, threading.Thread]] = {}
+        self._lives: dict[str, _Life] = {}
         self._sweeps: dict[str, Sweep] = {}
         self._thread = threading.Thread(target=self._work, name="conductor")
 
@@ -57,7 +67,7 @@ class Conductor:
         with self._changed:
             life = self._lives.get(name)
         if life is not None:
-            life[0].stop(why)
+            life.cycle.stop(why)
         self.wake()
 
     def forget(self, name: str) -> None:
@@ -71,11 +81,11 @@ class Conductor:
             self._news = True
             self._changed.notify_all()
             lives = list(self._lives.values())
-        for life, _ in lives:
-            life.stop("shutdown")
+        for life in lives:
+            life.cycle.stop("shutdown")
         self._thread.join()
-        for _, thread in lives:
-            thread.join()
+        for life in lives:
+            life.thread.join()
 
     def busy(self) -> bool:
         """Whether a job is going on."""
@@ -110,7 +120,7 @@ class Conductor:
                 return
             life = Lifecycle(self._parts, job.name, lambda reached: self._reached(job, reached))
             thread = threading.Thread(target=self._run, args=(life, job), name=job.name)
-            self._lives[job.name] = life, thread
+            self._lives[job.name] = _Life(life, thread, job.parent)
         thread.start()
 
     def _run(self, life: Lifecycle, job: Job) -> None:
@@ -148,15 +158,22 @@ class Conductor:
                 if trial.status == "InProgress":
                     self.stop_trial(trial.name, over)
         exhausted = over is not None
-        while not exhausted and len(going) < int(limits["MaxParallelTrainingJobs"]):
+        # one that has ended counts until the search was told: what comes next may depend on it
+        names = {trial.name for trial in going} | self._untold(tuning.name)
+        while not exhausted and len(names) < int(limits["MaxParallelTrainingJobs"]):
             new = sweep.next()
             if new is None:
                 exhausted = True
             else:
-                going.append(new)
+                names.add(new.name)
                 self._live(new)
-        if exhausted and not going:
+        if exhausted and not names:
             self._finish(tuning, sweep)
+
+    def _untold(self, tuning: str) -> set[str]:
+        """Trials whose threads are still at work."""
+        with self._changed:
+            return {name for name, life in self._lives.items() if life.parent == tuning}
 
     def _settle(self, tuning: Job, sweep: Sweep) -> None:
         """Trials that had ended when a server was killed, before its search was told."""

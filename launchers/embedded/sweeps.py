@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -62,11 +63,20 @@ class Sweep:
         with self._lock, self._state.transaction():
             self._state.add_call(self.name, ["tell", number, value])
             self._search.tell(number, value)
+            self._describe()
 
     def ended(self) -> str | None:
         """Why the tuning job is complete already, or None."""
         with self._lock:
             return self._search.ended()
+
+    def _describe(self) -> None:
+        """TuningJobCompletionDetails."""
+        with self._state.change(TUNING, self.name) as job:
+            details = job.document.setdefault("TuningJobCompletionDetails", {})
+            details["NumberOfTrainingJobsObjectiveNotImproving"] = self._search.without_improvement
+            if self._search.converged:
+                details.setdefault("ConvergenceDetectedTime", time.time())
 
     def _play(self, call: list[Any]) -> None:
         kind, *arguments = call

@@ -83,14 +83,18 @@ class Killer:
 
 @pytest.mark.parametrize(
     ("kills", "jobs"),
-    [pytest.param(9, 12, marks=pytest.mark.slow), pytest.param(100, 120, marks=pytest.mark.accept)],
+    [pytest.param(9, 16, marks=pytest.mark.slow), pytest.param(100, 120, marks=pytest.mark.accept)],
 )
 def test_kills_at_random_moments(tmp_path: Path, kills: int, jobs: int) -> None:
     pids = tmp_path / "pids"
     pids.mkdir()
     more = {"Environment": {"PIDS": str(pids)}}
     with Whole(tmp_path / "root", *SETTINGS) as whole:
-        request = tuning(whole, "sweep", whole.put_script(), jobs=jobs, parallel=2, **more)
+        # long enough that the sweep outlives the kills on a slow machine too
+        hyper = {"pause": "0.2"}
+        request = tuning(
+            whole, "sweep", whole.put_script(), jobs=jobs, parallel=2, hyperparameters=hyper, **more
+        )
         whole.client("sagemaker").create_hyper_parameter_tuning_job(**request)
         killer = Killer(whole, pids, seed=kills)
         while sum(killer.count.values()) < kills:

@@ -119,6 +119,16 @@ def test_hyperband_cuts_trials_short_and_keeps_what_they_had(whole: Whole) -> No
             assert "ModelArtifacts" in one
 
 
+def test_it_says_how_many_trials_did_not_improve(whole: Whole) -> None:
+    values = ["0.1", "0.9", "0.5", "0.2"]
+    ranges = {"CategoricalParameterRanges": [{"Name": "rate", "Values": values}]}
+    found, _ = run(
+        whole, "improving", jobs=4, parallel=1, strategy="Grid", 
+        config={"ParameterRanges": ranges, "RandomSeed": 1},
+    )  # fmt: skip
+    assert found["TuningJobCompletionDetails"] == {"NumberOfTrainingJobsObjectiveNotImproving": 2}
+
+
 def test_a_target_ends_it_early(whole: Whole) -> None:
     found, trials = run(
         whole, "target", jobs=20, parallel=1,

@@ -21,7 +21,9 @@ class Completion:
         self._sign = 1 if spec.maximize else -1
         self._best: float | None = None  # larger is better
         self._count = 0
-        self._without = 0  # trials since the last improvement
+        self.without = 0
+        """Trials since the last improvement."""
+        self.converged = False
         self.reason: str | None = None
 
     def told(self, value: float) -> None:
@@ -31,18 +33,20 @@ class Completion:
         improves = self._best is None or (
             better > self._best and better - self._best >= IMPROVING * abs(self._best)
         )
-        self._without = 0 if improves else self._without + 1
+        self.without = 0 if improves else self.without + 1
         self._best = better if self._best is None else max(self._best, better)
-        self.reason = self.reason or self._reason(value)
+        reason = self._reason(value)
+        self.reason = self.reason or reason
 
     def _reason(self, value: float) -> str | None:
         spec = self._spec
+        self.converged = self.without >= max(CONVERGED, self._count / 2)
         if spec.target is not None and self._sign * (value - spec.target) >= 0:
             return f"the objective reached its target: {value:g}, {spec.target:g} was asked for"
-        if spec.not_improving is not None and self._without >= spec.not_improving:
-            return f"the last {self._without} training jobs did not improve the objective by 1 %"
-        if spec.on_convergence and self._without >= max(CONVERGED, self._count / 2):
+        if spec.not_improving is not None and self.without >= spec.not_improving:
+            return f"the last {self.without} training jobs did not improve the objective by 1 %"
+        if spec.on_convergence and self.converged:
             return (
-                f"converged: no improvement by 1 % in the last {self._without} of {self._count} training jobs"
+                f"converged: no improvement by 1 % in the last {self.without} of {self._count} training jobs"
             )
         return None

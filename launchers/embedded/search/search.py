@@ -83,3 +83,13 @@ class Search:
     def _known(self, number: int) -> None:
         if not 0 <= number < self._asked:
             raise ValueError(f"there is no trial {number}: {self._asked} were asked for")
+
+    @property
+    def without_improvement(self) -> int:
+        """Trials that have ended since the last one that improved the objective by 1 %."""
+        return self._completion.without
+
+    @property
+    def converged(self) -> bool:
+        """Whether there were enough of these for convergence."""
+        return self._completion.converged
