@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from launchers.embedded.runtimes import namespace
-from tests.embedded.sweeping import SCRIPT, Whole, definition, fixed, trials_of, tuning
+from tests.embedded.sweeping import CHECKOUT, SCRIPT, Whole, definition, fixed, trials_of, tuning, until
 
 SETTINGS = ("runtime=fork", "poll_s=0.02", "stop_grace_s=5")
-CLI = Path(sys.executable).with_name("aws")
+CLI = CHECKOUT / ".venv-toolkit" / "bin" / "aws"
+needs_cli = pytest.mark.skipif(not CLI.exists(), reason="the AWS CLI is missing: make toolkit")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,8 @@ def cli(whole: Whole, folder: Path, *words: str, **env: str) -> tuple[int, Any, 
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None, done.stderr
 
 
+@pytest.mark.slow
+@needs_cli
 def test_the_aws_cli(whole: Whole, tmp_path: Path) -> None:
     code = whole.put_script()
     request = {
@@ -95,10 +98,11 @@ def test_the_aws_cli(whole: Whole, tmp_path: Path) -> None:
     made = sagemaker("create-training-job", "--cli-input-json", f"file://{tmp_path}/job.json")
     assert made["TrainingJobArn"].endswith("training-job/cli")
     sagemaker("create-hyper-parameter-tuning-job", "--cli-input-json", f"file://{tmp_path}/tuning.json")
-    sagemaker("wait", "training-job-completed-or-stopped", "--training-job-name", "cli")
-    assert (
-        sagemaker("describe-training-job", "--training-job-name", "cli")["TrainingJobStatus"] == "Completed"
-    )
+
+    def status() -> str:
+        return str(sagemaker("describe-training-job", "--training-job-name", "cli")["TrainingJobStatus"])
+
+    until(lambda: status() == "Completed", "the end of the job")
     listed = sagemaker("list-training-jobs", "--name-contains", "cli", "--max-items", "1")
     assert len(listed["TrainingJobSummaries"]) == 1
     assert "NextToken" in listed
@@ -109,6 +113,8 @@ def test_the_aws_cli(whole: Whole, tmp_path: Path) -> None:
     assert names <= {one["TrainingJobName"] for one in trials_of(whole.client("sagemaker"), "cli-tuning")}
 
 
+@pytest.mark.slow
+@needs_cli
 def test_the_aws_cli_on_s3_sts_and_its_refusals(whole: Whole, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("content")
     bucket = whole.said["bucket"]

@@ -98,7 +98,7 @@ def test_a_mistake_is_answered_without_torch(arguments: list[str], words: list[s
     [
         (["where.bucket=null"], 2, ["where.bucket: is needed", "dry_run=true"]),
         (["where.bucket=x", "where.profile=nobody"], 2, ["where.profile", "'nobody'"]),
-        (["where=embedded", "where.bucket=x"], 2, ["no address", "dry_run=true"]),
+        (["where=embedded", "where.server=null"], 2, ["no address", "dry_run=true"]),
     ],
     ids=["bucket", "profile", "embedded"],
 )
