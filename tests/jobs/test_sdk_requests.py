@@ -22,6 +22,7 @@ COMMON = [
     f"where.region={REGION}", f"where.role={ROLE}", f"where.bucket={BUCKET}",
     f"where.bucket_owner='{ACCOUNT}'",
     "data=folder", "data.root=s3://photos/dogs/", "job.include_untracked=true", f"job.image={IMAGE}",
+    "wait=false",  # the server of these tests takes jobs and runs none
     "lr=tag(log,interval(1e-4,1e-1))", "batch_size=8,16,32", "model.dropout=interval(0,0.5)",
 ]  # fmt: skip
 
