@@ -74,6 +74,17 @@ def test_a_run_folder_with_a_checkpoint_is_continued_unasked(undisturbed: Path, 
     assert_equal_runs(undisturbed, folder)
 
 
+def test_killed_while_the_last_checkpoint_took_its_place(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    (folder / "checkpoints" / "last.ckpt").replace(folder / "checkpoints" / "next.ckpt")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"state": "interrupted"}))
+    ended = train(f"resume={folder}", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert_equal_runs(undisturbed, folder)
+
+
 def test_own_code_resumes_too(tmp_path: Path) -> None:
     """A shuffling DataLoader, noise from the global generator, self.log's own averages."""
     reference = tmp_path / "reference"

@@ -172,6 +172,20 @@ def test_killed_before_the_first_rename(folder: Path) -> None:
     assert latest(folder) == (LAST, 3)
 
 
+def test_what_a_killed_process_began_is_finished(folder: Path) -> None:
+    """A run that had nothing left to train would never write last.ckpt again."""
+    checkpoints.settle(folder)  # nothing there: nothing to do
+    save(folder, 1)
+    save(folder, 2)
+    torch.save(checkpoint(3), folder / "next.ckpt")
+    (folder / LAST).replace(folder / PREVIOUS)
+    checkpoints.settle(folder)
+    assert latest(folder) == (LAST, 3)
+    torch.save(checkpoint(4), folder / "next.ckpt")  # killed one step earlier
+    checkpoints.settle(folder)
+    assert latest(folder) == (LAST, 4) and names(folder) == [LAST, PREVIOUS]
+
+
 def test_what_a_kill_left_half_written_is_not_looked_at(folder: Path) -> None:
     save(folder, 1)
     (folder / ".next.ckpt.abc.tmp").write_bytes(b"half")

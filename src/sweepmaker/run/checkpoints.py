@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from sweepmaker.run import atomic, disk
 
 log = logging.getLogger(__name__)
 
+NEXT = "next.ckpt"  # whole, and not yet in its place
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
 FORMAT = 1  # of what stands under EXTRA
@@ -59,10 +61,24 @@ def save(folder: Path, checkpoint: dict[str, Any]) -> None:
     """
     last = folder / LAST
     with disk.naming(last, RuntimeError, resume=folder.parent):  # torch's word for a full disk
-        _write(folder / "next.ckpt", checkpoint)
-        if last.exists():
-            last.replace(folder / PREVIOUS)
-        (folder / "next.ckpt").replace(last)
+        _write(folder / NEXT, checkpoint)
+        _shift(folder)
+
+
+def settle(folder: Path) -> None:
+    """Finish what a process that was killed in the middle of `save` had begun.
+
+    A run that had nothing left to train saves no more, and would be left without ``last.ckpt``.
+    """
+    if (folder / NEXT).exists():
+        with contextlib.suppress(FileNotFoundError):  # another process of the run did it
+            _shift(folder)
+
+
+def _shift(folder: Path) -> None:
+    if (folder / LAST).exists():
+        (folder / LAST).replace(folder / PREVIOUS)
+    (folder / NEXT).replace(folder / LAST)
 
 
 def _write(path: Path, checkpoint: dict[str, Any]) -> None:
@@ -79,7 +95,7 @@ def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     Raises:
         UserError: there are checkpoints, and all of them are broken.
     """
-    found = [path for name in ("next.ckpt", LAST, PREVIOUS) if (path := folder / name).exists()]
+    found = [path for name in (NEXT, LAST, PREVIOUS) if (path := folder / name).exists()]
     for path in found:
         problem, checkpoint = _load(path)
         if checkpoint is not None:

@@ -106,6 +106,7 @@ class Run:
 
 def _where_to_continue(folder: RunFolder) -> Path | None:
     """The checkpoint of ``folder`` from which its run goes on; None where it has to begin."""
+    checkpoints.settle(folder.checkpoints)
     found = checkpoints.load_latest(folder.checkpoints)
     if found is None:
         return None
