@@ -11,7 +11,7 @@ from launchers.embedded.search.spec import Spec
 
 ETA = 3  # one of so many trials goes on from a rung
 BEHIND = 2  # so many times as many ahead as go on, and a trial that went on is stopped after all
-FEWEST_ENDED = 3  # trials that reached the epoch and ended, before the median says anything
+FEWEST_ENDED = 2  # trials that reached the epoch and ended, before there is a median to speak of
 
 
 class Rule(Protocol):
@@ -93,7 +93,7 @@ class Median:
 
     A trial is stopped when its objective is worse than the median of the running averages that
     earlier trials had up to the same epoch. Earlier trials are those that have ended, cut short or
-    not, and have come to that epoch. AWS does not say how many it waits for; we wait for three.
+    not, and have come to that epoch. AWS does not say how many it waits for; we wait for two: the median of one is that one.
     """
 
     def __init__(self) -> None:
