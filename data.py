@@ -1,4 +1,4 @@
-"""Look at images, measure them, upload them: ``python data.py action=check|stats|upload data=...``."""
+"""Look at images, measure, decode, upload them: ``python data.py action=check|stats|cache|upload``."""
 
 import json
 import sys

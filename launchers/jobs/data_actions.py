@@ -1,4 +1,4 @@
-"""What ``data.py`` does: check, stats, upload; each returns the JSON to print."""
+"""What ``data.py`` does: check, stats, cache, upload; each returns the JSON to print."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ def _stats(cfg: DictConfig) -> dict[str, Any]:
     from sweepmaker.data import report
 
     return report.statistics(module)
+
+
+def _cache(cfg: DictConfig) -> dict[str, Any]:
+    module = _module(cfg, cache="disk")
+    from sweepmaker.data import report
+
+    return report.cache(module)
 
 
 def _upload(cfg: DictConfig) -> dict[str, Any]:
@@ -166,5 +173,6 @@ def _say(line: str) -> None:
 ACTIONS: dict[str, Callable[[DictConfig], dict[str, Any]]] = {
     "check": _check,
     "stats": _stats,
+    "cache": _cache,
     "upload": _upload,
 }

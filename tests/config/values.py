@@ -57,6 +57,8 @@ VALUES: dict[str, tuple[list[object], list[object]]] = {
     "data.resize": ([None, 8, 288], [7, 288.0, "auto"]),
     "data.augment.hflip": ([0, 0.5, 1], [-0.1, 1.1, None, True]),
     "data.augment.trivial_augment": ([True, False], [None, 1, "wide"]),
+    "data.cache": (["auto", "disk", "none"], ["memory", None, True]),
+    "data.cache_dir": (["/data/cache", None], [3, [], ""]),
     "data.max_pixels": ([1, 10**9], [0, 1e9, None]),
     "model.name": (["resnet50"], ["", None, 50]),
     "model.dropout": ([None, 0, 0.3], [1, 1.5, -0.1, "auto"]),

@@ -162,6 +162,19 @@ def test_stats_are_those_that_training_uses(pets: Path, work: Path) -> None:
 
 
 @pytest.mark.slow
+def test_cache_is_the_one_that_training_uses(pets: Path, work: Path) -> None:
+    found = result(data("action=cache", "data=folder", f"data.root={pets}", "seed=0", work=work))
+    module = ImageDataModule(
+        source="folder", root=str(pets), image_size=64, batch_size=16, seed=0, cache="disk",
+        augment={"crop_scale": [0.25, 1.0], "hflip": 0.5},
+    )  # fmt: skip
+    before = Path(found["file"]).stat()
+    module.setup()
+    assert module.describe()["cache"] == found["file"]
+    assert (Path(found["file"]).stat().st_ino, before.st_size) == (before.st_ino, found["bytes"])
+
+
+@pytest.mark.slow
 def test_without_arguments_it_looks_at_the_default_data(work: Path) -> None:
     found = result(data(work=work))
     assert found["source"] == "digits"

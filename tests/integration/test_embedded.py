@@ -43,7 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def sweep(place: Path) -> Ended:
-    return script("launch.py", "-m", *LAUNCH, "lr=1e-3,1e-2", "job.max_parallel_jobs=2", cwd=place)
+    return script("launch.py", "-m", *LAUNCH, "lr=1e-3,1e-2", "job.max_parallel_jobs=2", "data.cache=disk",
+                  cwd=place)  # fmt: skip
 
 
 @pytest.mark.xdist_group("embedded")
@@ -65,6 +66,13 @@ def test_a_sweep_ends_with_a_best_trial_and_its_hyperparameters(place: Path, swe
     )
     assert "Completed" in sweep.err
     assert told["best"]["command"] in sweep.err
+
+
+@pytest.mark.xdist_group("embedded")
+def test_the_trials_of_a_sweep_decode_their_images_once(place: Path, sweep: Ended) -> None:
+    folder = place / json.loads(sweep.out.splitlines()[-1])["folder"]
+    files = {json.loads((folder / number / "run.json").read_text())["data"]["cache"] for number in "01"}
+    assert files == {str(next((place / ".embedded" / "cache").glob("pixels-*.cache")))}
 
 
 @pytest.mark.xdist_group("embedded")

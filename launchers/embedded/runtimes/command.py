@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from launchers.embedded.runtimes.order import ROOT_MARK, TRIAL_MARK, Order
+from launchers.embedded.runtimes.order import CACHE, ROOT_MARK, TRIAL_MARK, Order
 from launchers.embedded.runtimes.unpack import CodeError
 from launchers.embedded.runtimes.variables import (
     FRAMEWORK,
@@ -114,6 +114,7 @@ def environment(order: Order) -> dict[str, str]:
         "MKL_NUM_THREADS": threads,
         "HOME": order.scratch,
         "TMPDIR": order.scratch,
+        CACHE: f"{order.root}/cache",  # one for all trials
     }
     found |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     found |= {name: _here(order, value) for name, value in order.environment.items()}

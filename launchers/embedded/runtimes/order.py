@@ -15,6 +15,8 @@ ROOT_MARK = "SWEEPMAKER_EMBEDDED_ROOT"
 """Set in every process that an embedded server starts: the server's root folder."""
 TRIAL_MARK = "SWEEPMAKER_EMBEDDED_TRIAL"
 """Set in what belongs to one attempt at a trial: a word of its own."""
+CACHE = "SWEEPMAKER_CACHE"
+"""Where our trials keep what they decode or compute of their data; ``sweepmaker.data.storage`` reads it."""
 
 _LENGTH = struct.Struct("!I")
 

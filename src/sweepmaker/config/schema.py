@@ -94,6 +94,8 @@ RULES: dict[str, Rule] = {
     "data.augment.hflip": number(least=0, most=1),
     "data.augment.trivial_augment": BOOLEAN,
     "data.max_pixels": integer(1),
+    "data.cache": one_of("auto", "disk", "none"),
+    "data.cache_dir": either(TEXT, NOTHING),
     "data.limit": either(node("train", "valid", "test"), NOTHING),
     "data.limit.train": either(integer(1), NOTHING),
     "data.limit.valid": either(integer(1), NOTHING),

@@ -13,17 +13,18 @@ from torch.utils.data import Sampler
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.data import options
-from sweepmaker.data.dataset import ImageDataset
+from sweepmaker.data.cache.choose import open_pixels
+from sweepmaker.data.cache.pixels import CachedSource, Pixels, plan, training_side
+from sweepmaker.data.dataset import ImageDataset, Images
 from sweepmaker.data.decode import MAX_PIXELS
-from sweepmaker.data.loader import ImageLoader, collate, start_worker
+from sweepmaker.data.loader import ImageLoader, make_loader
 from sweepmaker.data.opening import open_source
 from sweepmaker.data.parts import divide, missing_classes
 from sweepmaker.data.sampler import EpochSampler
 from sweepmaker.data.source import Source
 from sweepmaker.data.splits import IntArray
-from sweepmaker.data.statistics import IMAGENET, ChannelStats, channel_statistics
+from sweepmaker.data.statistics import ChannelStats, measure
 from sweepmaker.data.storage import Store
-from sweepmaker.data.streams import mix
 from sweepmaker.data.transforms import EvaluationTransform, TrainingTransform, normalise
 from sweepmaker.data.workers import auto_workers
 from sweepmaker.run.environment import available_cores
@@ -53,6 +54,8 @@ class ImageDataModule(LightningDataModule):
         num_workers: processes that load images, or ``auto``.
         max_pixels: an image with more is bad (a decompression bomb).
         limit: subset sizes per split, images, stratified; null takes all.
+        cache: ``disk`` keeps decoded images in a file that all runs share, ``none``, or ``auto``.
+        cache_dir: folder of that file; None: beside the data, or the user's cache folder.
 
     Raises:
         ConfigError: an impossible value (here), or nothing usable under ``root`` (in ``setup``).
@@ -82,6 +85,8 @@ class ImageDataModule(LightningDataModule):
         num_workers: int | str = "auto",
         max_pixels: int = MAX_PIXELS,
         limit: Mapping[str, int | None] | None = None,
+        cache: str = "none",
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__()
         self.source_name = options.choice(source, "data.source", options.SOURCES)
@@ -100,6 +105,8 @@ class ImageDataModule(LightningDataModule):
         self.num_workers = options.num_workers(num_workers)
         self.max_pixels = options.integer(max_pixels, "data.max_pixels", lowest=1)
         self.limit = options.limit(limit)
+        self.cache = options.choice(cache, "data.cache", options.CACHES)
+        self.cache_dir = options.folder(cache_dir, "data.cache_dir")
         self.choices: Choices | None = None
         self.position: tuple[int, int] | None = None
         """(epoch, batches already done) at which the next training epoch begins; None: at 0."""
@@ -108,10 +115,17 @@ class ImageDataModule(LightningDataModule):
         self._parts: dict[str, IntArray] = {}
         self._missing: dict[str, list[str]] = {}
         self._workers: int | None = None
+        self._pixels: Pixels | None = None
+        self._training_side = self.resize
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def source(self) -> Source:
+        """The data set itself, every item looked at."""
+        return self._open()
 
     # --- Lightning's hooks ---
 
@@ -133,10 +147,9 @@ class ImageDataModule(LightningDataModule):
         self.skipped = [source.item_name(item) for item in self._bad]
         parts = divide(source, self._bad, self.splits, self.limit, seed=self.split_seed)
         self.counts = {split: len(items) for split, items in parts.items()}
-        self._missing = missing_classes(source, parts)
-        for split, names in self._missing.items():
-            self._say(f"data: {split} has no images of {len(names)} class(es): {', '.join(names)}")
+        self._missing = missing_classes(source, parts, say=self._say)
         self.stats_ = self._measure(source, parts["train"])
+        self._pixels = self._cached(source, parts)
         self._parts = parts
 
     def train_dataloader(self) -> ImageLoader:
@@ -169,24 +182,21 @@ class ImageDataModule(LightningDataModule):
             return batch
         return normalise(images, self.stats_.mean, self.stats_.std), labels
 
-    # --- for the rest of the house ---
-
     def dataset(self, split: str, *, augmented: bool | None = None) -> ImageDataset:
         """One split; ``augmented`` defaults to whether it is the training split."""
         if not self._parts:
             raise RuntimeError("setup() comes first")
         assert self._source is not None
         evaluation = EvaluationTransform(self.resize, self.image_size)
-        training = TrainingTransform(
-            self.image_size,
-            self.augment.crop_scale,
-            self.augment.hflip,
-            self.augment.trivial_augment,
-            evaluation,
-        )
+        a = self.augment
+        training = TrainingTransform(self.image_size, a.crop_scale, a.hflip, a.trivial_augment, evaluation)
         use_training = split == "train" if augmented is None else augmented
         transform = training if use_training else evaluation
-        return ImageDataset(self._source, self._parts[split], transform, seed=self.seed)
+        source: Images = self._source
+        if self._pixels is not None:
+            side = self._training_side if use_training else self.resize
+            source = CachedSource(self._source, self._pixels, side)
+        return ImageDataset(source, self._parts[split], transform, seed=self.seed)
 
     def describe(self) -> dict[str, Any]:
         """What run.json's ``data`` holds; fits into JSON."""
@@ -198,11 +208,9 @@ class ImageDataModule(LightningDataModule):
             "counts": dict(self.counts),
             "classes": list(self.class_names),
             "missing_classes": {split: list(names) for split, names in self._missing.items()},
-            "stats": {
-                "from": self.stats if isinstance(self.stats, str) else "config",
-                "mean": list(self.stats_.mean),
-                "std": list(self.stats_.std),
-            },
+            "stats": {"from": self.stats if isinstance(self.stats, str) else "config"}
+            | self.stats_.as_dict(),
+            "cache": None if self._pixels is None else str(self._pixels.path),
             "skipped": [
                 {"file": self._source.item_name(item), "reason": reason} for item, reason in self._bad.items()
             ],
@@ -215,8 +223,7 @@ class ImageDataModule(LightningDataModule):
             "resize": self.resize,
             "interpolation": "bicubic",
             "antialias": True,
-            "mean": list(self.stats_.mean),
-            "std": list(self.stats_.std),
+            **self.stats_.as_dict(),
         }
 
     # --- inside ---
@@ -234,36 +241,31 @@ class ImageDataModule(LightningDataModule):
         return self._source
 
     def _measure(self, source: Source, train: IntArray) -> ChannelStats:
-        if isinstance(self.stats, ChannelStats):
-            stats, reason = self.stats, "as configured"
-        elif self.stats == "imagenet":
-            stats, reason = IMAGENET, "ImageNet's, as configured"
-        else:
-            stats = channel_statistics(source, train, Store(source.store(), self._say))
-            reason = f"exact mean and std of the {len(train)} training images"
-        value = {
-            "mean": [round(number, 4) for number in stats.mean],
-            "std": [round(number, 4) for number in stats.std],
-        }
+        stats, reason = measure(self.stats, source, train, Store(source.store(), self._say))
+        value = {name: [round(number, 4) for number in three] for name, three in stats.as_dict().items()}
         self._choose("data.stats", value, reason)
         return stats
+
+    def _cached(self, source: Source, parts: Mapping[str, IntArray]) -> Pixels | None:
+        crops = self.augment.crop_scale is not None
+        self._training_side = training_side(self.image_size, self.resize, crops=crops)
+        wanted = plan(source, parts, evaluation=self.resize, training=self._training_side)
+        gpu = self._device_type() != "cpu"
+        return open_pixels(
+            self.cache, self.cache_dir, source, wanted, gpu=gpu, choose=self._choose, say=self._say
+        )
 
     def _loader(
         self, dataset: ImageDataset, sampler: Sampler[Any] | None = None, *, drop_last: bool = False
     ) -> ImageLoader:
-        workers = self._count_workers()
-        return ImageLoader(
+        return make_loader(
             dataset,
+            sampler,
             batch_size=self.batch_size,
-            sampler=sampler,
-            shuffle=False if sampler is None else None,
             drop_last=drop_last,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=self._device_type() == "cuda",
-            collate_fn=collate,
-            worker_init_fn=start_worker,
-            generator=torch.Generator().manual_seed(mix(self.seed)),  # else it draws globally
+            workers=self._count_workers(),
+            pinned=self._device_type() == "cuda",
+            seed=self.seed,
         )
 
     def _count_workers(self) -> int:

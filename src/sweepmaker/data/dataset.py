@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Protocol
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from sweepmaker.config.errors import DataError
-from sweepmaker.data.source import Source
 from sweepmaker.data.splits import IntArray
 from sweepmaker.data.streams import stream
 
 Item = tuple[Tensor, int]
 Key = int | tuple[int, int]
+
+
+class Images(Protocol):
+    """What a dataset needs of a source, whole or cached."""
+
+    @property
+    def labels(self) -> IntArray: ...
+
+    def load(self, item: int) -> Tensor: ...
 
 
 class ImageDataset(Dataset[Item]):
@@ -26,7 +35,7 @@ class ImageDataset(Dataset[Item]):
 
     def __init__(
         self,
-        source: Source,
+        source: Images,
         items: IntArray,
         transform: Callable[[Tensor, Random], Tensor],
         *,

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from sweepmaker.data.decode import read_image, show
-from sweepmaker.data.fingerprint import fingerprint
+from sweepmaker.config.errors import DataError
+from sweepmaker.data.decode import decode_image, read_file, read_image, show
+from sweepmaker.data.fingerprint import content_hash, fingerprint
 from sweepmaker.data.inventory import Inventory, take_inventory
 from sweepmaker.data.source import ChannelSums, Say
 from sweepmaker.data.splits import IntArray
@@ -31,6 +32,7 @@ class FolderSource:
     """
 
     name = "folder"
+    is_decoded = False
     fingerprint: str
 
     def __init__(self, root: Path, *, max_pixels: int, threads: int, say: Say) -> None:
@@ -76,6 +78,14 @@ class FolderSource:
 
     def load(self, item: int) -> Tensor:
         return read_image(f"{self.root}/{self.files[item]}", max_pixels=self._max_pixels)
+
+    def load_unchanged(self, item: int) -> Tensor:
+        assert self._inventory is not None, "check() comes first"
+        path = self.root / self.files[item]
+        data = read_file(path)
+        if content_hash(data) != self._inventory.records[item].content:
+            raise DataError(f"{show(path)} changed while the run was starting", fix="start again")
+        return decode_image(data, name=show(path), max_pixels=self._max_pixels)
 
     def item_name(self, item: int) -> str:
         return show(self.files[item])

@@ -8,10 +8,8 @@ and a run never meets a broken file in the middle of an epoch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -22,6 +20,7 @@ from sweepmaker.data.decode import decode_image, read_file, show
 from sweepmaker.data.fingerprint import content_hash
 from sweepmaker.data.source import ChannelSums
 from sweepmaker.data.storage import Store
+from sweepmaker.data.waves import in_waves
 from sweepmaker.run.progress import track
 
 NAME = "inventory.json"
@@ -111,32 +110,8 @@ def _look(
     def look(number: int) -> tuple[int, Record | str]:
         return number, _inspect(root / files[number], max_pixels)
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # the files are what runs in parallel
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="inventory")
-    try:
-        yield from track(_in_waves(pool, look, fresh, threads * 64), "checking images", len(fresh))
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
-
-
-def _in_waves(
-    pool: ThreadPoolExecutor,
-    look: Callable[[int], tuple[int, Record | str]],
-    numbers: Sequence[int],
-    wave: int,
-) -> Iterator[tuple[int, Record | str]]:
-    """``pool.map`` over any number of files with a bounded number of waiting results."""
-    remaining = iter(numbers)
-    current = pool.map(look, islice(remaining, wave))
-    while True:
-        following = list(islice(remaining, wave))
-        upcoming = pool.map(look, following)
-        yield from current
-        if not following:
-            return
-        current = upcoming
+    found = in_waves(look, fresh, threads, name="inventory")
+    yield from track(found, "checking images", len(fresh))
 
 
 def _inspect(path: Path, max_pixels: int) -> Record | str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from torch.utils.data.dataloader import (
     _BaseDataLoaderIter,
     _MultiProcessingDataLoaderIter,
@@ -18,7 +18,8 @@ from torch.utils.data.dataloader import (
 )
 
 from sweepmaker.config.errors import DataError
-from sweepmaker.data.dataset import Item
+from sweepmaker.data.dataset import ImageDataset, Item
+from sweepmaker.data.streams import mix
 
 Batch = tuple[Tensor, Tensor]
 
@@ -37,6 +38,38 @@ class ImageLoader(DataLoader[Item]):
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             _with_workers.add(batches)
         return map(_batch_or_error, batches)
+
+
+def make_loader(
+    dataset: ImageDataset,
+    sampler: Sampler[Any] | None,
+    *,
+    batch_size: int,
+    drop_last: bool,
+    workers: int,
+    pinned: bool,
+    seed: int,
+) -> ImageLoader:
+    """A loader of one split; without a sampler in the order of the data set.
+
+    Args:
+        workers: processes that load images; 0: the calling one does.
+        pinned: batches in page-locked memory, from where a GPU copies them while it computes.
+        seed: of the workers' own generators.
+    """
+    return ImageLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        shuffle=False if sampler is None else None,
+        drop_last=drop_last,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pinned,
+        collate_fn=collate,
+        worker_init_fn=start_worker,
+        generator=torch.Generator().manual_seed(mix(seed)),  # else it draws globally
+    )
 
 
 def collate(items: list[Item] | DataError) -> Batch | DataError:

@@ -15,6 +15,7 @@ from sweepmaker.data.statistics import ChannelStats
 
 SOURCES = ("digits", "fashion_mnist", "folder")
 ON_BAD_IMAGE = ("stop", "skip")
+CACHES = ("auto", "disk", "none")
 _SMALLEST_IMAGE = 8  # px
 
 
@@ -64,6 +65,18 @@ def root(value: Any, *, needed: bool) -> Path | None:
             fix="data.root=FOLDER",
         )
     return Path(value).expanduser().absolute()
+
+
+def folder(value: Any, key: str) -> Path | None:
+    """A folder that need not exist yet, absolute; None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, str | Path) or not str(value):
+        raise ConfigError(f"{value!r} is not possible", key=key, allowed="a folder, or null")
+    path = Path(value).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is not a folder", key=key, allowed="a folder, or null")
+    return path
 
 
 def image_size(value: Any) -> int:

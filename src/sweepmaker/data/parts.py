@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sweepmaker.config.errors import ConfigError, DataError
-from sweepmaker.data.source import SPLITS, Source
+from sweepmaker.data.source import SPLITS, Say, Source
 from sweepmaker.data.splits import IntArray, take_stratified
 
 
@@ -59,14 +59,15 @@ def divide(
     return {split: parts[split] for split in SPLITS}
 
 
-def missing_classes(source: Source, parts: Mapping[str, IntArray]) -> dict[str, list[str]]:
-    """Per split that has images at all, the names of the classes that it has none of."""
+def missing_classes(source: Source, parts: Mapping[str, IntArray], *, say: Say) -> dict[str, list[str]]:
+    """Per split that has images at all, the names of the classes that it has none of; each is told."""
     missing = {}
     for split, items in parts.items():
         present = set(np.unique(source.labels[items]).tolist())
         names = [name for label, name in enumerate(source.class_names) if label not in present]
         if names and len(items):
             missing[split] = names
+            say(f"data: {split} has no images of {len(names)} class(es): {', '.join(names)}")
     return missing
 
 

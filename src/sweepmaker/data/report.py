@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def check(module: ImageDataModule) -> dict[str, Any]:
     """
     module.setup()
     described = module.describe()
-    source = module.dataset("train").source
+    source = module.source
     return {
         "source": described["source"],
         "root": described["root"],
@@ -61,6 +62,29 @@ def statistics(module: ImageDataModule) -> dict[str, Any]:
         "images": described["counts"]["train"],
         "mean": described["stats"]["mean"],
         "std": described["stats"]["std"],
+    }
+
+
+def cache(module: ImageDataModule) -> dict[str, Any]:
+    """Every image that the splits use decoded and kept on disk, for all runs with these settings.
+
+    Args:
+        module: with ``cache="disk"``.
+
+    Raises:
+        ConfigError: there is no room for it, or nothing to train on.
+        DataError: a bad image that is not to be skipped, or one that changed meanwhile.
+    """
+    module.setup()
+    described = module.describe()
+    path = Path(described["cache"])
+    return {
+        "source": described["source"],
+        "root": described["root"],
+        "fingerprint": described["fingerprint"],
+        "images": described["counts"],
+        "file": str(path),
+        "bytes": path.stat().st_size,
     }
 
 

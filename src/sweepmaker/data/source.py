@@ -36,6 +36,8 @@ class Source(Protocol):
     """A data set. Items are numbered 0..N-1; usable only after ``check()``."""
 
     name: str
+    is_decoded: bool
+    """Pixels lie in memory: ``load`` decodes nothing."""
     class_names: list[str]
     labels: IntArray
     """Class of each item, int64 [N]."""
@@ -50,6 +52,10 @@ class Source(Protocol):
 
     def load(self, item: int) -> Tensor:
         """Pixels of one item, uint8 [3, H, W], RGB. Raises DataError naming the file."""
+        ...
+
+    def load_unchanged(self, item: int) -> Tensor:
+        """As ``load``, for what is kept: raises DataError if the content is not what ``check`` saw."""
         ...
 
     def item_name(self, item: int) -> str:
@@ -73,6 +79,8 @@ class ArraySource:
         labels: int64 [N].
     """
 
+    is_decoded = True
+
     def __init__(
         self,
         name: str,
@@ -93,6 +101,9 @@ class ArraySource:
 
     def load(self, item: int) -> Tensor:
         return self._images[item].expand(3, -1, -1)
+
+    def load_unchanged(self, item: int) -> Tensor:
+        return self.load(item)
 
     def item_name(self, item: int) -> str:
         return str(item)

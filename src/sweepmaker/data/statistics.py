@@ -22,6 +22,10 @@ class ChannelStats:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def as_dict(self) -> dict[str, list[float]]:
+        """For JSON."""
+        return {"mean": list(self.mean), "std": list(self.std)}
+
 
 IMAGENET = ChannelStats((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """As in torchvision's model presets."""
@@ -35,6 +39,25 @@ def from_sums(sums: ChannelSums) -> ChannelStats:
         variance = Fraction(sums.pixels * squares - total * total, (255 * sums.pixels) ** 2)
         std.append(max(sqrt(variance), _SMALLEST_STD))
     return ChannelStats((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+
+
+def measure(
+    wanted: str | ChannelStats, source: Source, train: IntArray, store: Store
+) -> tuple[ChannelStats, str]:
+    """The statistics to normalise with, and why these.
+
+    Args:
+        wanted: ``data``, ``imagenet``, or the numbers.
+        source: checked.
+        train: items of the training split.
+        store: where those of ``data`` are kept.
+    """
+    if isinstance(wanted, ChannelStats):
+        return wanted, "as configured"
+    if wanted == "imagenet":
+        return IMAGENET, "ImageNet's, as configured"
+    reason = f"exact mean and std of the {len(train)} training images"
+    return channel_statistics(source, train, store), reason
 
 
 def channel_statistics(source: Source, items: IntArray, store: Store) -> ChannelStats:

@@ -12,6 +12,7 @@ from sweepmaker.data.source import Say
 from sweepmaker.run.atomic import write_text
 
 FOLDER = ".sweepmaker"
+SHARED = "SWEEPMAKER_CACHE"
 
 
 class Store:
@@ -25,10 +26,7 @@ class Store:
     def __init__(self, root: Path | None, say: Say) -> None:
         self._say = say
         self._complained = False
-        self.folders = [user_cache()]
-        if root is not None:
-            name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
-            self.folders = [root / FOLDER, user_cache() / name]
+        self.folders = folders(root)
 
     def load(self, name: str) -> Any | None:
         """The content kept under ``name``; None where there is none that can be read."""
@@ -53,6 +51,21 @@ class Store:
         if not self._complained:
             self._complained = True
             self._say(f"data: {name} could not be kept ({'; '.join(problems)}); next time anew")
+
+
+def folders(root: Path | None) -> list[Path]:
+    """Where results about the data in ``root`` are looked for and kept, in this order."""
+    together = shared()
+    if root is None:
+        return [together or user_cache()]
+    name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    return [together / name] if together else [root / FOLDER, user_cache() / name]
+
+
+def shared() -> Path | None:
+    """``$SWEEPMAKER_CACHE``: whoever starts several runs lets them share what they keep by that."""
+    together = os.environ.get(SHARED)
+    return Path(together) if together else None
 
 
 def user_cache() -> Path:

@@ -61,7 +61,7 @@ class EvaluationTransform:
     size: int
 
     def __call__(self, image: Tensor, random: Random | None = None) -> Tensor:
-        image = _resize_short_side(_without_far_ends(image), self.resize)
+        image = resize_short_side(image, self.resize)
         cut: Tensor = F.center_crop_image(image, [self.size, self.size])
         return cut
 
@@ -138,15 +138,22 @@ def _without_far_ends(image: Tensor) -> Tensor:
     return cut
 
 
-def _resize_short_side(image: Tensor, size: int) -> Tensor:
+def resize_short_side(image: Tensor, size: int) -> Tensor:
     """Bicubic with antialias as Pillow does it: width first, rounded to whole values, then height.
 
     torchvision's uint8 kernel has weights of 16 bits and is off by 2 of 255 here and there; this is
     as fast and never off by more than 1.
+
+    Args:
+        image: uint8 [3, H, W].
+        size: of the short side afterwards, px; an image that has it is left as it is.
     """
+    image = _without_far_ends(image)
     height, width = image.shape[-2:]
     short = min(height, width)
     target = (int(size * height / short), int(size * width / short))
+    if target == (height, width):
+        return image
     pixels = image.unsqueeze(0).to(torch.float32)
     for step in ((height, target[1]), target):
         if pixels.shape[-2:] != step:
