@@ -59,6 +59,7 @@ VALUES: dict[str, tuple[list[object], list[object]]] = {
     "data.augment.trivial_augment": ([True, False], [None, 1, "wide"]),
     "data.cache": (["auto", "disk", "none"], ["memory", None, True]),
     "data.cache_dir": (["/data/cache", None], [3, [], ""]),
+    "data.views": ([0, 8], [-1, 1.5, None]),
     "data.max_pixels": ([1, 10**9], [0, 1e9, None]),
     "model.name": (["resnet50"], ["", None, 50]),
     "model.dropout": ([None, 0, 0.3], [1, 1.5, -0.1, "auto"]),

@@ -96,6 +96,7 @@ RULES: dict[str, Rule] = {
     "data.max_pixels": integer(1),
     "data.cache": one_of("auto", "disk", "none"),
     "data.cache_dir": either(TEXT, NOTHING),
+    "data.views": integer(0),
     "data.limit": either(node("train", "valid", "test"), NOTHING),
     "data.limit.train": either(integer(1), NOTHING),
     "data.limit.valid": either(integer(1), NOTHING),

@@ -12,11 +12,13 @@ from torch.utils.data import Sampler
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.data import options
+from sweepmaker.data import description, options
 from sweepmaker.data.cache.choose import open_pixels
+from sweepmaker.data.cache.features import Tables
 from sweepmaker.data.cache.pixels import CachedSource, Pixels, plan, training_side
 from sweepmaker.data.dataset import ImageDataset, Images
 from sweepmaker.data.decode import MAX_PIXELS
+from sweepmaker.data.features import FeatureDataset
 from sweepmaker.data.loader import ImageLoader, make_loader
 from sweepmaker.data.opening import open_source
 from sweepmaker.data.parts import divide, missing_classes
@@ -55,6 +57,7 @@ class ImageDataModule(LightningDataModule):
         max_pixels: an image with more is bad (a decompression bomb).
         limit: subset sizes per split, images, stratified; null takes all.
         cache: ``disk`` keeps decoded images in a file that all runs share, ``none``, or ``auto``.
+        views: so many augmented views of each training image are cached as features; 0: none.
         cache_dir: folder of that file; None: beside the data, or the user's cache folder.
 
     Raises:
@@ -87,6 +90,7 @@ class ImageDataModule(LightningDataModule):
         limit: Mapping[str, int | None] | None = None,
         cache: str = "none",
         cache_dir: str | None = None,
+        views: int = 0,
     ) -> None:
         super().__init__()
         self.source_name = options.choice(source, "data.source", options.SOURCES)
@@ -95,8 +99,8 @@ class ImageDataModule(LightningDataModule):
         self.batch_size = options.integer(batch_size, "batch_size", lowest=1)
         self.seed = options.integer(seed, "seed", lowest=0)
         self.splits = options.splits({} if splits is None else splits)
-        self.split_seed = (
-            self.seed if split_seed is None else options.integer(split_seed, "data.split_seed", lowest=0)
+        self.split_seed = options.integer(
+            seed if split_seed is None else split_seed, "data.split_seed", lowest=0
         )
         self.stats = options.stats(stats)
         self.on_bad_image = options.choice(on_bad_image, "data.on_bad_image", options.ON_BAD_IMAGE)
@@ -107,15 +111,17 @@ class ImageDataModule(LightningDataModule):
         self.limit = options.limit(limit)
         self.cache = options.choice(cache, "data.cache", options.CACHES)
         self.cache_dir = options.folder(cache_dir, "data.cache_dir")
+        self.views = options.integer(views, "data.views", lowest=0)
         self.choices: Choices | None = None
         self.position: tuple[int, int] | None = None
         """(epoch, batches already done) at which the next training epoch begins; None: at 0."""
         self._source: Source | None = None
-        self._bad: dict[int, str] = {}
+        self.bad: dict[int, str] = {}
         self._parts: dict[str, IntArray] = {}
-        self._missing: dict[str, list[str]] = {}
+        self.missing_classes: dict[str, list[str]] = {}
         self._workers: int | None = None
-        self._pixels: Pixels | None = None
+        self.pixels: Pixels | None = None
+        self._features: dict[str, FeatureDataset] = {}
         self._training_side = self.resize
 
     @property
@@ -123,11 +129,14 @@ class ImageDataModule(LightningDataModule):
         return len(self.class_names)
 
     @property
+    def augments(self) -> bool:
+        """Whether a training image looks different in each epoch."""
+        return self.augment != options.augment({})
+
+    @property
     def source(self) -> Source:
         """The data set itself, every item looked at."""
         return self._open()
-
-    # --- Lightning's hooks ---
 
     def prepare_data(self) -> None:
         """Look at every image once, on one process of a node; the others find the result kept."""
@@ -144,17 +153,17 @@ class ImageDataModule(LightningDataModule):
         source = self._open()
         self.class_names = list(source.class_names)
         self.fingerprint = source.fingerprint
-        self.skipped = [source.item_name(item) for item in self._bad]
-        parts = divide(source, self._bad, self.splits, self.limit, seed=self.split_seed)
+        self.skipped = [source.item_name(item) for item in self.bad]
+        parts = divide(source, self.bad, self.splits, self.limit, seed=self.split_seed)
         self.counts = {split: len(items) for split, items in parts.items()}
-        self._missing = missing_classes(source, parts, say=self._say)
+        self.missing_classes = missing_classes(source, parts, say=self.say)
         self.stats_ = self._measure(source, parts["train"])
-        self._pixels = self._cached(source, parts)
+        self.pixels = self._cached(source, parts)
         self._parts = parts
 
     def train_dataloader(self) -> ImageLoader:
         """Shuffled and augmented; starts at ``position`` where that is set."""
-        dataset = self.dataset("train")
+        dataset = self._of("train")
         ranks, rank = self._ranks()
         sampler = EpochSampler(dataset, seed=self.seed, num_replicas=ranks, rank=rank)
         if self.position is not None:
@@ -163,7 +172,7 @@ class ImageDataModule(LightningDataModule):
         return self._loader(dataset, sampler, drop_last=len(sampler) >= self.batch_size)
 
     def val_dataloader(self) -> ImageLoader:
-        return self._loader(self.dataset("valid"))
+        return self._loader(self._of("valid"))
 
     def test_dataloader(self) -> ImageLoader:
         """Raises ConfigError where there is no test split."""
@@ -173,7 +182,7 @@ class ImageDataModule(LightningDataModule):
                 key="data.splits.test",
                 fix="data.splits.test=0.1, or test=false",
             )
-        return self._loader(self.dataset("test"))
+        return self._loader(self._of("test"))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Images uint8 -> normalised float32, on the device where they are."""
@@ -193,55 +202,38 @@ class ImageDataModule(LightningDataModule):
         use_training = split == "train" if augmented is None else augmented
         transform = training if use_training else evaluation
         source: Images = self._source
-        if self._pixels is not None:
+        if self.pixels is not None:
             side = self._training_side if use_training else self.resize
-            source = CachedSource(self._source, self._pixels, side)
+            source = CachedSource(self._source, self.pixels, side)
         return ImageDataset(source, self._parts[split], transform, seed=self.seed)
+
+    def use_features(self, tables: Tables) -> None:
+        """Give features in the place of images from now on: float32 [views, images, D] by split."""
+        labels = {split: torch.from_numpy(self.source.labels[items]) for split, items in self._parts.items()}
+        self._features = {split: FeatureDataset(table, labels[split]) for split, table in tables.items()}
 
     def describe(self) -> dict[str, Any]:
         """What run.json's ``data`` holds; fits into JSON."""
-        assert self._source is not None
-        return {
-            "source": self.source_name,
-            "root": None if self.root is None else str(self.root),
-            "fingerprint": self.fingerprint,
-            "counts": dict(self.counts),
-            "classes": list(self.class_names),
-            "missing_classes": {split: list(names) for split, names in self._missing.items()},
-            "stats": {"from": self.stats if isinstance(self.stats, str) else "config"}
-            | self.stats_.as_dict(),
-            "cache": None if self._pixels is None else str(self._pixels.path),
-            "skipped": [
-                {"file": self._source.item_name(item), "reason": reason} for item, reason in self._bad.items()
-            ],
-        }
+        return description.describe(self)
 
     def transform_spec(self) -> dict[str, Any]:
         """What model.json's ``transform`` holds, for ``transforms.evaluation_transform``."""
-        return {
-            "image_size": self.image_size,
-            "resize": self.resize,
-            "interpolation": "bicubic",
-            "antialias": True,
-            **self.stats_.as_dict(),
-        }
-
-    # --- inside ---
+        return description.transform_spec(self)
 
     def _open(self) -> Source:
         """The source, every item of it looked at."""
         if self._source is None:
-            self._source, self._bad = open_source(
+            self._source, self.bad = open_source(
                 self.source_name,
                 self.root,
                 max_pixels=self.max_pixels,
                 on_bad_image=self.on_bad_image,
-                say=self._say,
+                say=self.say,
             )
         return self._source
 
     def _measure(self, source: Source, train: IntArray) -> ChannelStats:
-        stats, reason = measure(self.stats, source, train, Store(source.store(), self._say))
+        stats, reason = measure(self.stats, source, train, Store(source.store(), self.say))
         value = {name: [round(number, 4) for number in three] for name, three in stats.as_dict().items()}
         self._choose("data.stats", value, reason)
         return stats
@@ -252,23 +244,31 @@ class ImageDataModule(LightningDataModule):
         wanted = plan(source, parts, evaluation=self.resize, training=self._training_side)
         gpu = self._device_type() != "cpu"
         return open_pixels(
-            self.cache, self.cache_dir, source, wanted, gpu=gpu, choose=self._choose, say=self._say
+            self.cache, self.cache_dir, source, wanted, gpu=gpu, choose=self._choose, say=self.say
         )
 
+    def _of(self, split: str) -> ImageDataset | FeatureDataset:
+        return self._features.get(split) or self.dataset(split)
+
     def _loader(
-        self, dataset: ImageDataset, sampler: Sampler[Any] | None = None, *, drop_last: bool = False
+        self,
+        dataset: ImageDataset | FeatureDataset,
+        sampler: Sampler[Any] | None = None,
+        *,
+        drop_last: bool = False,
     ) -> ImageLoader:
         return make_loader(
             dataset,
             sampler,
             batch_size=self.batch_size,
             drop_last=drop_last,
-            workers=self._count_workers(),
+            workers=0 if isinstance(dataset, FeatureDataset) else self.workers(),
             pinned=self._device_type() == "cuda",
             seed=self.seed,
         )
 
-    def _count_workers(self) -> int:
+    def workers(self) -> int:
+        """Processes that load images; the choice is told once."""
         if self.num_workers is not None:
             return self.num_workers
         if self._workers is None:
@@ -293,6 +293,7 @@ class ImageDataModule(LightningDataModule):
         if self.choices is not None:
             self.choices.add(name, value, reason)
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """One line for the user, once for all processes of the run."""
         if self._ranks()[1] == 0:
             print(line, file=sys.stderr, flush=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import atexit
 import signal
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import (
     _BaseDataLoaderIter,
     _MultiProcessingDataLoaderIter,
@@ -18,7 +18,7 @@ from torch.utils.data.dataloader import (
 )
 
 from sweepmaker.config.errors import DataError
-from sweepmaker.data.dataset import ImageDataset, Item
+from sweepmaker.data.dataset import Item, Key
 from sweepmaker.data.streams import mix
 
 Batch = tuple[Tensor, Tensor]
@@ -41,8 +41,8 @@ class ImageLoader(DataLoader[Item]):
 
 
 def make_loader(
-    dataset: ImageDataset,
-    sampler: Sampler[Any] | None,
+    dataset: Dataset[Any],
+    sampler: Sampler[Any] | Sequence[Key] | None,
     *,
     batch_size: int,
     drop_last: bool,
@@ -72,9 +72,9 @@ def make_loader(
     )
 
 
-def collate(items: list[Item] | DataError) -> Batch | DataError:
-    """Stack one batch, in a worker straight into shared memory; let an error through."""
-    if isinstance(items, DataError):
+def collate(items: list[Item] | Batch | DataError) -> Batch | DataError:
+    """Stack one batch, in a worker straight into shared memory; let a whole one and an error through."""
+    if not isinstance(items, list):
         return items
     images: Tensor = default_collate([image for image, _ in items])
     return images, torch.tensor([label for _, label in items], dtype=torch.int64)

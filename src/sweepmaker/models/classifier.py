@@ -45,6 +45,8 @@ class Classifier(LightningModule):
         scheduler_interval: ``auto``, ``step`` or ``epoch`` (see ``build_schedule``).
 
     Attributes:
+        head_names: names of the layers that make the logits.
+        head_only: only they train.
         network: the module whose ``state_dict`` is the model artifact.
         weights_: what really initialised the network, as run.json's ``weights`` holds it.
         channels_last: images are brought into that memory layout first; set after building.
@@ -81,9 +83,9 @@ class Classifier(LightningModule):
         self.network, self.weights_ = initialised_network(
             self._architecture, weights, timeout_s=weights_timeout_s
         )
-        self._head_names = head_names(self.network)
+        self.head_names = head_names(self.network)
         self._image_size = only_image_size(self.network)
-        self._head_only = finetune == "head"
+        self.head_only = finetune == "head"
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._scheduler_interval = scheduler_interval
@@ -96,8 +98,8 @@ class Classifier(LightningModule):
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.confusion: dict[str, Tensor] = {}
         if self.weights_.get("head", "new" if finetune == "head" else "kept") == "new":
-            reset_heads(self.network, self._head_names)
-        if self._head_only:
+            reset_heads(self.network, self.head_names)
+        if self.head_only:
             self.network.requires_grad_(False)
             for head in self.heads():
                 head.requires_grad_(True)
@@ -120,14 +122,16 @@ class Classifier(LightningModule):
 
     def heads(self) -> list[nn.Module]:
         """The layers that make the logits; all that trains with ``finetune=head``."""
-        return [self.network.get_submodule(name) for name in self._head_names]
+        return [self.network.get_submodule(name) for name in self.head_names]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, C] of normalised float images [B, 3, H, W].
+        """Logits [B, C] of normalised float images [B, 3, H, W], or of their features [B, D].
 
         Raises:
             ConfigError: the network takes one image size only, and it is another one.
         """
+        if images.ndim == 2:  # of a frozen backbone, computed before: see sweepmaker.run.features
+            return self.heads()[0](images)  # type: ignore[no-any-return]
         if self._image_size not in (None, images.shape[-1]):
             raise ConfigError(
                 f"{self._architecture['name']} takes {self._image_size} px, got {images.shape[-1]}",
@@ -143,7 +147,7 @@ class Classifier(LightningModule):
     def train(self, mode: bool = True) -> Classifier:
         """As ever, except that a frozen backbone stays in eval mode."""
         super().train(mode)
-        if self._head_only:
+        if self.head_only:
             self.network.eval()
             for head in self.heads():
                 head.train(mode)
@@ -151,7 +155,7 @@ class Classifier(LightningModule):
 
     def on_fit_start(self) -> None:
         """Keep Lightning from warning of the eval mode that a frozen backbone is meant to be in."""
-        if self._head_only:
+        if self.head_only:
             warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:

@@ -23,6 +23,7 @@ from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
 from sweepmaker.run.clock import DataWait, FitClock
 from sweepmaker.run.csv_logger import MetricsCSV
+from sweepmaker.run.features import use_features
 from sweepmaker.run.folder import RunFolder
 from sweepmaker.run.record import RunRecord
 
@@ -48,6 +49,9 @@ class Run:
         self.wait = None if arguments.get("profiler") else DataWait()
         self.clock = FitClock(self.wait)
         self.trainer = self._build_trainer(arguments)
+        if cfg.train and getattr(self.model, "head_only", False):
+            self._load_backbone()
+            use_features(self.model, self.data, self.trainer, choices)
 
     def _build_data(self) -> LightningDataModule:
         data = build.instantiate(self.cfg.data, "data", LightningDataModule)
@@ -67,6 +71,12 @@ class Run:
         if channels_last and hasattr(net, "channels_last"):  # a module of the user's own stays as it is
             net.to(memory_format=torch.channels_last).channels_last = True
         return model
+
+    def _load_backbone(self) -> None:
+        """Before the features are looked for: they follow from the weights that training starts with."""
+        start = self.checkpoint or self.cfg.ckpt_path
+        if start:
+            evaluation.load_weights(self.model, str(start))
 
     def _without_weights(self) -> dict[str, Any]:
         """Arguments that keep the model from fetching weights that a checkpoint replaces at once."""

@@ -44,7 +44,7 @@ def open_pixels(
         choose(KEY, "none", reason)
         return None
     try:
-        pixels = obtain_pixels(source, wanted, _folders(folder, source), threads=available_cores(), say=say)
+        pixels = obtain_pixels(source, wanted, folders(folder, source), threads=available_cores(), say=say)
     except (NoRoom, NoPlace) as error:
         if reason != "as configured":
             choose(KEY, "none", str(error))
@@ -67,7 +67,8 @@ def _automatic(source: Source, gpu: bool) -> tuple[str, str]:
     return "none", "on a CPU a step costs far more than decoding its images"
 
 
-def _folders(folder: Path | None, source: Source) -> list[Path]:
+def folders(folder: Path | None, source: Source) -> list[Path]:
+    """Where caches of these data may lie; ``folder``: as configured."""
     if folder is not None:
         return [folder]
     root = source.store()

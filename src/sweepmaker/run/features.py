@@ -1,0 +1,129 @@
+"""A frozen backbone computes the same features of the same images in every epoch: compute them once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
+
+from sweepmaker.config.choices import Choices
+from sweepmaker.config.errors import ConfigError
+from sweepmaker.data import ImageDataModule
+from sweepmaker.data.cache.choose import folders
+from sweepmaker.data.cache.features import obtain_features
+from sweepmaker.data.cache.shared import NoPlace, NoRoom
+from sweepmaker.data.loader import make_loader
+from sweepmaker.data.splits import IntArray
+from sweepmaker.data.transforms import normalise
+from sweepmaker.models import Classifier
+from sweepmaker.models.features import Backbone, NotSeparable
+from sweepmaker.run.progress import track
+
+KEY = "features"
+_BATCH = 32
+
+
+def use_features(
+    model: LightningModule, data: LightningDataModule, trainer: Trainer, choices: Choices
+) -> None:
+    """Train on cached features instead of images where that gives the same; said with its reason.
+
+    Raises:
+        ConfigError: with ``data.cache=disk``, there is no room for them.
+        DataError: an image that cannot be read any more.
+    """
+    if not isinstance(model, Classifier) or not isinstance(data, ImageDataModule) or not model.head_only:
+        return
+    problem = _problem(model, data)
+    if problem is None:
+        try:
+            path = _obtain(model, data, trainer)
+            choices.add(KEY, "cached", f"a frozen backbone makes the same of {_what(data)}; {path}")
+            return
+        except NotSeparable as error:
+            problem = str(error)
+        except (NoRoom, NoPlace) as error:
+            if data.cache == "disk":
+                raise ConfigError(
+                    str(error), key="data.cache", fix="data.cache=none, or data.cache_dir=FOLDER"
+                ) from error
+            problem = str(error)
+    choices.add(KEY, "computed", f"in every epoch: {problem}")
+
+
+def _problem(model: Classifier, data: ImageDataModule) -> str | None:
+    if data.cache == "none":
+        return "data.cache=none"
+    if len(model.head_names) != 1:
+        return f"the network has {len(model.head_names)} heads"
+    if data.augments and not data.views:
+        return "training images differ by augmentation; data.views=8 would cache 8 views of each"
+    return None
+
+
+def _what(data: ImageDataModule) -> str:
+    return f"{data.views} augmented views of each image" if data.augments else "the same images"
+
+
+def _obtain(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str:
+    device = trainer.strategy.root_device
+    backbone = Backbone(model.network, model.head_names[0])
+    training = model.training
+    model.eval()
+    images = {split: count for split, count in data.counts.items() if count}
+    views = {split: data.views if split == "train" and data.augments else 1 for split in images}
+    shapes = {split: (views[split], count, backbone.width) for split, count in images.items()}
+    reduced = device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+    def compute(split: str) -> Iterator[Tensor]:
+        model.network.to(device)
+        total = -(-views[split] * images[split] // _BATCH)
+        batches = _batches(data, split, views[split])
+        for batch in track(batches, f"computing features of {split}", total):
+            pixels = normalise(batch.to(device), data.stats_.mean, data.stats_.std)
+            if model.channels_last:
+                pixels = pixels.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+                yield backbone(pixels)
+
+    about = {
+        "fingerprint": data.fingerprint,
+        "items": {split: _hash(data.dataset(split).items) for split in images},
+        "transform": data.transform_spec(),
+        "augment": [data.seed, asdict(data.augment)] if data.augments else None,
+        "network": backbone.fingerprint(),
+        "precision": "bf16" if reduced else "fp32",
+    }
+    try:
+        tables, path = obtain_features(
+            about, shapes, compute, folders(data.cache_dir, data.source), say=data.say
+        )
+    finally:
+        model.train(training)
+    data.use_features(tables)
+    return str(path)
+
+
+def _batches(data: ImageDataModule, split: str, views: int) -> Iterator[Tensor]:
+    """Images uint8 [B, 3, S, S] of a split, view by view; B does not follow the run's batch size."""
+    dataset = data.dataset(split, augmented=split == "train" and data.augments)
+    keys = [(view, number) for view in range(views) for number in range(len(dataset))]
+    loader = make_loader(
+        dataset,
+        keys,
+        batch_size=_BATCH,
+        drop_last=False,
+        workers=data.workers(),
+        pinned=False,
+        seed=data.seed,
+    )
+    for images, _ in loader:
+        yield images
+
+
+def _hash(items: IntArray) -> str:
+    return hashlib.sha256(items.tobytes()).hexdigest()
