@@ -93,7 +93,8 @@ class Median:
 
     A trial is stopped when its objective is worse than the median of the running averages that
     earlier trials had up to the same epoch. Earlier trials are those that have ended, cut short or
-    not, and have come to that epoch. AWS does not say how many it waits for; we wait for two: the median of one is that one.
+    not, and have come to that epoch. AWS does not say how many it waits for; we wait for two: the
+    median of one is that one.
     """
 
     def __init__(self) -> None:
