@@ -69,7 +69,7 @@ def result(ended: Ended) -> dict[str, Any]:
 
 
 MISTAKES = [
-    (["action=uplod"], ["action: 'uplod' is unknown", "check, stats, upload", "fix: action=upload"]),
+    (["action=uplod"], ["action: 'uplod' is unknown", "check, stats, cache, upload", "fix: action=upload"]),
     (["+experiment=b2", "action=look"], ["action: 'look'"]),
     (["-m", "action=check,stats"], ["one thing at a time"]),
     (["dry_run=maybe"], ["dry_run: 'maybe'", "true or false"]),

@@ -39,7 +39,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sigterm_in_an_epoch_then_resume(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     # after the first epoch's line: somewhere in the second epoch
-    first = train_and_signal([*ARGUMENTS, f"hydra.run.dir={folder}"], SIGTERM, 7, 0.3, tmp_path)
+    first = train_and_signal([*ARGUMENTS, f"hydra.run.dir={folder}"], SIGTERM, 8, 0.3, tmp_path)
     assert first.code == 143, first.err
     record = json.loads((folder / "run.json").read_text())
     assert record["state"] == "interrupted"
@@ -53,7 +53,7 @@ def test_sigterm_in_an_epoch_then_resume(undisturbed: Path, tmp_path: Path) -> N
 
 def test_a_broken_checkpoint_falls_back_to_the_one_before(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    ended = train_and_signal([*ARGUMENTS, f"hydra.run.dir={folder}"], SIGKILL, 8, 0.3, tmp_path)
+    ended = train_and_signal([*ARGUMENTS, f"hydra.run.dir={folder}"], SIGKILL, 9, 0.3, tmp_path)
     assert ended.code == -9
     last = folder / "checkpoints" / "last.ckpt"
     assert (folder / "checkpoints" / "previous.ckpt").exists(), ended.err
