@@ -103,7 +103,7 @@ def survive(
             train_and_signal(
                 [f"resume={folder}"] if again else first,
                 signum,
-                rng.choice([1, 5, 6, 7, 8]),
+                rng.choice([1, 4, 5, 6, 7]),
                 rng.uniform(0, 1.5),
                 cwd,
             )
