@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 import tempfile
@@ -113,8 +114,9 @@ def upload(store: Objects, folder: Path, address: str, name: str, *, compressed:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Regular files below ``folder``; a link could lead out of it."""
-    if folder.is_dir():
-        for path in folder.rglob("*"):
+    for place, _, names in os.walk(folder):  # passes over what a running trial removes meanwhile
+        for name in names:
+            path = Path(place, name)
             if path.is_file() and not path.is_symlink():
                 yield path
 

@@ -66,6 +66,8 @@ def show_again(state: State, root: Root, streams: LogStreams) -> None:
     for job in state.jobs(TRAINING):
         path = root.job(job.name) / "log"
         parts = job.private.get("streams", [])
+        if not parts:  # it never came so far as to print anything
+            continue
         ends = [*(begin for _, begin in parts[1:]), size_of(path)]
         moment = int(job.document["LastModifiedTime"] * 1000)
         for (stream, begin), end in zip(parts, ends, strict=True):

@@ -78,6 +78,18 @@ def test_finished_jobs_are_as_they_were_after_a_kill(tmp_path: Path) -> None:
         assert body == b"kept"
 
 
+def test_a_job_that_never_printed_anything_does_not_keep_the_next_server_away(tmp_path: Path) -> None:
+    with Whole(tmp_path / "root", *SETTINGS) as whole:
+        source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{whole.said['bucket']}/nothing/here"}
+        channel = {"ChannelName": "training", "DataSource": {"S3DataSource": source}}
+        send(whole, "no-input", more={"InputDataConfig": [channel]})
+        before = end(whole, "no-input")
+        assert before["TrainingJobStatus"] == "Failed"
+        whole.kill()
+        whole.start()
+        assert state(whole, "no-input") == before
+
+
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_a_running_trial_goes_on_from_its_checkpoints(tmp_path: Path, how: str) -> None:
     with Whole(tmp_path / "root", *SETTINGS) as whole:

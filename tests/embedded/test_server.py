@@ -49,6 +49,18 @@ def test_a_refused_body_is_not_asked_for(running: Running) -> None:
     assert answered.startswith(b"HTTP/1.1 403 ")
 
 
+def test_names_of_headers_have_no_case(running: Running) -> None:
+    """Else the body would be read as the next request."""
+    request = b"PUT /bucket/key HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\nGET / etc"
+    last = request.replace(b"host", b"connection: close\r\nhost")
+    with socket.create_connection(("127.0.0.1", running.server.port), timeout=10) as connection:
+        connection.sendall(request + last)
+        answered = b""
+        while part := connection.recv(4096):
+            answered += part
+    assert answered.count(b"HTTP/1.1 ") == answered.count(b"HTTP/1.1 403 ") == 2
+
+
 @pytest.mark.parametrize("head", [b"Content-Length: -1", b"Content-Length: x", b"Transfer-Encoding: gzip"])
 def test_a_length_that_is_none_is_refused(running: Running, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", running.server.port), timeout=10) as connection:

@@ -198,6 +198,11 @@ def test_what_is_not_there(whole: Whole, call: str, arguments: dict[str, Any], c
          "InstanceCount"),
         ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/tmp/x"}}, "/tmp/x"),
         ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml/../x"}}, "LocalPath"),
+        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml"}}, "of their own"),
+        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml/model/"}}, "of their own"),
+        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml/input/x"}}, "inputs"),
+        ({"InputDataConfig": [{"ChannelName": "..", "DataSource": {"S3DataSource": {
+              "S3DataType": "S3Prefix", "S3Uri": "s3://sweepmaker/x"}}}]}, "no folder of its own"),
         ({"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "Pipe"},
           "InputDataConfig": [{"ChannelName": "c", "DataSource": {"S3DataSource": {
               "S3DataType": "S3Prefix", "S3Uri": "s3://sweepmaker/x"}}}]}, "Pipe"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from launchers.embedded.api import documents
@@ -11,6 +12,9 @@ from launchers.embedded.errors import ServiceError
 from launchers.embedded.state import TRAINING, Job, State
 
 Body = dict[str, Any]
+
+# cleared before each attempt, or copied to S3 as something else already
+_NOT_FOR_CHECKPOINTS = {PurePosixPath("/opt/ml", name) for name in ("", "code", "input", "model", "output")}
 
 
 class Workers(Protocol):
@@ -99,9 +103,15 @@ def refuse_unsupported(definition: Body) -> None:
     local = definition.get("CheckpointConfig", {}).get("LocalPath")
     if local and (".." in local.split("/") or not f"{local}/".startswith("/opt/ml/")):
         raise not_here(f"checkpoints outside of /opt/ml (LocalPath {local})")
+    if local and PurePosixPath(local) in _NOT_FOR_CHECKPOINTS:
+        raise not_here(f"checkpoints in {local} itself; give a folder of their own, /opt/ml/checkpoints")
+    if local and f"{local}/".startswith("/opt/ml/input/"):
+        raise not_here(f"checkpoints among the inputs (LocalPath {local}); give /opt/ml/checkpoints")
     check_metrics(specification.get("MetricDefinitions", []))
     for channel in definition.get("InputDataConfig", []):
         name, source = channel["ChannelName"], channel["DataSource"]
+        if name in (".", ".."):
+            raise not_here(f"a channel called {name!r}, which is no folder of its own")
         if "S3DataSource" not in source:
             raise not_here(f"file systems as input (channel {name}); give an S3DataSource")
         if source["S3DataSource"]["S3DataType"] != "S3Prefix":

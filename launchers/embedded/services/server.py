@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         expects = self.headers.get("Expect", "").lower() == "100-continue"
-        body = body_of(dict(self.headers.items()), self.rfile, self._go_on if expects else None)
+        body = body_of(self.headers, self.rfile, self._go_on if expects else None)
         if body is None:
             self.close_connection = True
             self.send_error(400, "Bad Content-Length or Transfer-Encoding")

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BufferedIOBase
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 _LINE = 1024  # bytes of a chunk's first line
 
 
+class Headers(Protocol):
+    """What finds a header whatever the case of its name, as `email.message.Message` does."""
+
+    def get(self, name: str, /) -> Any: ...
+
+
 def body_of(
-    headers: Mapping[str, str], stream: BinaryIO | BufferedIOBase, wanted: Callable[[], None] | None
+    headers: Headers, stream: BinaryIO | BufferedIOBase, wanted: Callable[[], None] | None
 ) -> Body | None:
     """The body that ``headers`` announce; None where they contradict themselves.
 
     Args:
-        headers: of the request.
+        headers: of the request; clients write their names in capitals or not.
         stream: where it comes from.
         wanted: called once before the first byte is read.
     """
-    coding = headers.get("Transfer-Encoding", "").strip().lower()
+    coding = (headers.get("Transfer-Encoding") or "").strip().lower()
     length = headers.get("Content-Length")
     if coding:
         return Body(stream, 0, wanted, chunked=True) if coding == "chunked" and length is None else None
