@@ -37,7 +37,7 @@ def test_equals_torchmetrics_classes(classes: int, sizes: list[int], seed: int) 
     for logits, labels in _batches(classes, sizes, seed):
         loss = torch.nn.functional.cross_entropy(logits, labels)
         summed += float(loss) * len(labels)
-        scores.update(logits, labels, loss)
+        scores.add(logits, labels, loss)
         for metric in (top1, top5, f1):
             metric.update(logits, labels)
     found = scores.compute()
@@ -50,8 +50,8 @@ def test_equals_torchmetrics_classes(classes: int, sizes: list[int], seed: int) 
 def test_unequal_batches_count_by_image() -> None:
     scores = EpochScores(3)
     right, wrong = torch.tensor([[9.0, 0, 0]]), torch.tensor([[0, 9.0, 0]])
-    scores.update(right.repeat(3, 1), torch.zeros(3, dtype=torch.int64), torch.tensor(1.0))
-    scores.update(wrong, torch.zeros(1, dtype=torch.int64), torch.tensor(5.0))
+    scores.add(right.repeat(3, 1), torch.zeros(3, dtype=torch.int64), torch.tensor(1.0))
+    scores.add(wrong, torch.zeros(1, dtype=torch.int64), torch.tensor(5.0))
     found = scores.compute()
     assert float(found["top1"]) == 0.75
     assert float(found["loss"]) == 2.0
@@ -60,9 +60,9 @@ def test_unequal_batches_count_by_image() -> None:
 def test_reset_forgets_and_nothing_seen_is_nan() -> None:
     scores = EpochScores(4)
     for logits, labels in _batches(4, [8], 0):
-        scores.update(logits, labels, torch.tensor(1.0))
+        scores.add(logits, labels, torch.tensor(1.0))
     scores.reset()
-    scores.update(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.tensor(0.0))
+    scores.add(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.tensor(0.0))
     assert all(value.isnan() for value in scores.compute().values())
 
 
@@ -70,18 +70,18 @@ def test_states_from_inference_mode_can_be_updated_outside_of_it() -> None:
     scores = EpochScores(4)
     (logits, labels), = _batches(4, [8], 0)  # fmt: skip
     with torch.inference_mode():
-        scores.update(logits, labels, torch.tensor(1.0))
+        scores.add(logits, labels, torch.tensor(1.0))
         scores.reset()
-        scores.update(logits, labels, torch.tensor(1.0))
-    scores.update(logits, labels, torch.tensor(1.0))
-    assert int(scores.seen) == 16
+        scores.add(logits, labels, torch.tensor(1.0))
+    scores.add(logits, labels, torch.tensor(1.0))
+    assert scores.update_called and int(scores.seen) == 16
 
 
 def test_keeps_no_graph() -> None:
     scores = EpochScores(4)
     logits = torch.randn(8, 4, requires_grad=True)
-    scores.update(logits, torch.zeros(8, dtype=torch.int64), logits.sum())
-    assert not scores.loss_sum.requires_grad
+    scores.add(logits, torch.zeros(8, dtype=torch.int64), logits.sum())
+    assert scores.update_called and not scores.loss_sum.requires_grad
 
 
 def test_states_carried_over_continue_the_sums() -> None:
@@ -89,12 +89,30 @@ def test_states_carried_over_continue_the_sums() -> None:
     batches = _batches(6, [5, 7, 3], 1)
     whole, first, second = EpochScores(6), EpochScores(6), EpochScores(6)
     for logits, labels in batches:
-        whole.update(logits, labels, logits.mean())
+        whole.add(logits, labels, logits.mean())
     for logits, labels in batches[:2]:
-        first.update(logits, labels, logits.mean())
+        first.add(logits, labels, logits.mean())
     for name, value in first.metric_state.items():
         setattr(second, name, value)
     for logits, labels in batches[2:]:
-        second.update(logits, labels, logits.mean())
+        second.add(logits, labels, logits.mean())
     expected, found = whole.compute(), second.compute()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=150), st.integers(0, 2**31))
+def test_looking_in_between_changes_nothing(looks: list[bool], seed: int) -> None:
+    """A checkpoint looks at the sums in the middle of an epoch; no bit may depend on when."""
+    batches = _batches(3, [2] * len(looks), seed)
+    left_alone, looked_at = EpochScores(3), EpochScores(3)
+    for (logits, labels), look in zip(batches, looks, strict=True):
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        for scores in (left_alone, looked_at):
+            scores.add(logits, labels, loss)
+        if look:
+            assert int(looked_at.metric_state["seen"]) % 2 == 0
+    expected, found = left_alone.compute(), looked_at.compute()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    left_alone.add(*batches[0], torch.tensor(1.0))
+    assert int(left_alone.metric_state["seen"]) == 2 * len(looks) + 2
+    assert left_alone.compute()["loss"] != expected["loss"] or len(looks) == 0  # no stale result is given

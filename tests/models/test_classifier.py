@@ -81,8 +81,9 @@ def test_epochs_do_not_run_into_each_other() -> None:
     compute = module.train_scores.compute
 
     def counting() -> dict[str, torch.Tensor]:
+        values = compute()
         seen.append(int(module.train_scores.seen))
-        return compute()
+        return values
 
     module.train_scores.compute = counting  # type: ignore[method-assign]
     _trainer(max_epochs=3).fit(module, _loader(), _loader(8))

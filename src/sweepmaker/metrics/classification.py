@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 TOP_K = 5
+_TOGETHER = 64  # batches that are scored in one go
 
 
 class EpochScores(Metric):
@@ -18,6 +19,9 @@ class EpochScores(Metric):
     ``MulticlassAccuracy(average="micro")``, the same with ``top_k``, and ``MulticlassF1Score(
     average="macro")`` (classes that occur neither as label nor as prediction don't count); a test
     holds them together. No update waits for the device.
+
+    ``add`` only keeps the batch; 64 of them are scored together, or fewer when somebody looks. However
+    they are grouped, the sums are the same to the last bit.
 
     Args:
         num_classes: number of classes C; top-5 becomes top-C where C is below 5.
@@ -41,14 +45,27 @@ class EpochScores(Metric):
         for name in ("top_k_hits", "seen"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("loss_sum", torch.zeros(()), dist_reduce_fx="sum")
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def update(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
-        """Add one batch.
+    def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """Add one batch, to be scored later: what a training step calls.
 
         Args:
             logits: float [B, C].
             labels: int64 [B], 0 <= label < C.
             loss: float scalar, the mean over the batch.
+        """
+        self._waiting.append((logits.detach(), labels, loss.detach()))
+        if len(self._waiting) == _TOGETHER:
+            self._score_waiting()
+
+    def update(self, logits: Tensor, labels: Tensor, *losses: tuple[Tensor, int]) -> None:
+        """Score batches at once.
+
+        Args:
+            logits: float [N, C], of all batches.
+            labels: int64 [N], 0 <= label < C.
+            losses: of each batch its mean loss, a float scalar, and its number of images.
         """
         ranked = logits.detach().topk(self.top_k, dim=1).indices
         found = ranked == labels[:, None]
@@ -58,7 +75,10 @@ class EpochScores(Metric):
         self.predicted = self.predicted.index_add(0, ranked[:, 0], torch.ones_like(labels))
         self.labelled = self.labelled.index_add(0, labels, torch.ones_like(labels))
         self.top_k_hits = self.top_k_hits + found.sum()
-        self.loss_sum = self.loss_sum + loss.detach().float() * len(labels)
+        total = self.loss_sum
+        for loss, images in losses:  # one by one: a sum of sums would depend on the grouping
+            total = total + loss.float() * images
+        self.loss_sum = total
         self.seen = self.seen + len(labels)
 
     def compute(self) -> dict[str, Tensor]:
@@ -74,3 +94,28 @@ class EpochScores(Metric):
             "top5": self.top_k_hits / self.seen,
             "f1": per_class.nanmean(),
         }
+
+    @property
+    def update_called(self) -> bool:
+        """Whether anything was added; torchmetrics asks first of all when it computes."""
+        self._score_waiting()
+        return super().update_called
+
+    @property
+    def metric_state(self) -> dict[str, list[Tensor] | Tensor]:
+        """The sums of everything that was added."""
+        self._score_waiting()
+        return super().metric_state
+
+    def reset(self) -> None:
+        """Forget everything that was added."""
+        self._waiting = []
+        super().reset()
+
+    def _score_waiting(self) -> None:
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        logits, labels, losses = zip(*waiting, strict=True)
+        sizes = map(len, labels)
+        self.update(torch.cat(logits), torch.cat(labels), *zip(losses, sizes, strict=True))

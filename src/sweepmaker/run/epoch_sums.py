@@ -69,10 +69,16 @@ def _capture_metrics(module: LightningModule, left_out: set[int]) -> dict[str, A
         if isinstance(part, MetricCollection):
             # metrics that share a state only have it up to date after this public accessor
             list(part.items(keep_base=True, copy_state=False))
-    return {
-        name: {"state": _copy(part.metric_state), "updates": part._update_count}
+    # the states first: a metric that puts work off may do it, and count it, when they are asked for
+    found = {
+        name: (part.metric_state, part)
         for name, part in module.named_modules()
-        if isinstance(part, Metric) and part._update_count and id(part) not in left_out
+        if isinstance(part, Metric) and id(part) not in left_out
+    }
+    return {
+        name: {"state": _copy(state), "updates": part._update_count}
+        for name, (state, part) in found.items()
+        if part._update_count
     }
 
 
