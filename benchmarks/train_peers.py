@@ -35,7 +35,7 @@ def plain(checkpoint: Path, epochs: int, overrides: list[str]) -> None:
         {"library": "torchvision", "name": cfg.model.name, "dropout": None}
         | {"num_classes": data.num_classes}
     ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = instantiate(cfg.optimizer)(parameter_groups(network.parameters()))
+    optimizer = instantiate(cfg.optimizer)(parameter_groups(network))
     loader = data.train_dataloader()
     schedule = instantiate(cfg.scheduler)(optimizer, total_steps=epochs * len(loader))
     criterion = nn.CrossEntropyLoss(label_smoothing=cfg.model.label_smoothing)

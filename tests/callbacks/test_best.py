@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from sweepmaker.callbacks import BestCheckpoint
 from tests.callbacks.trainers import Told, fit
+from tests.run.nets import Net, Shuffled
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(Checkpoint directory|loaded best).*:UserWarning")
 
@@ -86,3 +88,21 @@ def test_a_run_folder_may_be_moved_before_it_is_continued(better: bool, tmp_path
     assert second.best_model_path == str(tmp_path / "there" / kept)
     assert second.best_model_score == (0.75 if better else 0.5)
     assert not (tmp_path / "here").exists()
+
+
+def test_keeps_the_averaged_weights_that_were_validated(tmp_path: Path) -> None:
+    """Lightning's own would keep the trained ones under the averaged ones' score."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    class Watched(Net):
+        def on_validation_epoch_start(self) -> None:
+            seen.append({name: value.clone() for name, value in self.state_dict().items()})
+
+    best = BestCheckpoint(str(tmp_path), "valid/loss", "min")
+    Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=1,
+        num_sanity_val_steps=0, callbacks=[EMAWeightAveraging(decay=0.5), best],
+    ).fit(Watched(), datamodule=Shuffled())  # fmt: skip
+    saved = torch.load(best.best_model_path, weights_only=True)["state_dict"]
+    assert len(seen) == 1
+    assert all(torch.equal(value, seen[0][name]) for name, value in saved.items())

@@ -26,13 +26,13 @@ def _trainer(steps: float = 120, epochs: int = 3) -> Trainer:
 
 
 def _schedule(kind: Any, interval: str = "auto", **settings: Any) -> dict[str, Any]:
-    optimizer = build_optimizer(adamw(), _network().parameters())
+    optimizer = build_optimizer(adamw(), parameter_groups(_network()))
     return build_schedule(functools.partial(kind, **settings), optimizer, _trainer(), interval)
 
 
 def test_norms_and_biases_are_not_decayed() -> None:
     network = _network()
-    optimizer = build_optimizer(adamw(weight_decay=0.3), network.parameters())
+    optimizer = build_optimizer(adamw(weight_decay=0.3), parameter_groups(network))
     decays = {
         id(parameter): group["weight_decay"]
         for group in optimizer.param_groups
@@ -46,7 +46,7 @@ def test_norms_and_biases_are_not_decayed() -> None:
 def test_frozen_parameters_and_empty_groups_are_left_out() -> None:
     network = _network().requires_grad_(False)
     network[2].weight.requires_grad_(True)
-    (group,) = parameter_groups(network.parameters())
+    (group,) = parameter_groups(network)
     assert [parameter.shape for parameter in group["params"]] == [(2, 4)]
 
 
@@ -56,14 +56,14 @@ def test_fused_adamw_works_on_cpu(fused: bool) -> None:
     layer = cast(nn.Linear, network[2])
     before = layer.weight.detach().clone()
     layer(torch.ones(1, 4)).sum().backward()
-    build_optimizer(adamw(fused=fused), network.parameters()).step()
+    build_optimizer(adamw(fused=fused), parameter_groups(network)).step()
     assert not torch.equal(before, layer.weight)
 
 
 @pytest.mark.parametrize("settings", [{"lr": -1.0}, {"wieght_decay": 0.1}])
 def test_settings_that_the_optimizer_refuses(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="AdamW") as caught:
-        build_optimizer(adamw(**settings), _network().parameters())
+        build_optimizer(adamw(**settings), parameter_groups(_network()))
     assert caught.value.key == "optimizer"
     assert "weight_decay" in str(caught.value.allowed)
 
@@ -100,7 +100,7 @@ def test_schedules_without_a_length_go_by_epoch() -> None:
 
 @pytest.mark.parametrize(("interval", "trainer"), [("step", (float("inf"), 3)), ("epoch", (9, -1))])
 def test_endless_run(interval: str, trainer: tuple[float, int]) -> None:
-    optimizer = build_optimizer(adamw(), _network().parameters())
+    optimizer = build_optimizer(adamw(), parameter_groups(_network()))
     partial = functools.partial(lr_scheduler.CosineAnnealingLR)
     with pytest.raises(ConfigError, match="known length"):
         build_schedule(partial, optimizer, _trainer(*trainer), interval)

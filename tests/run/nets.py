@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -15,6 +16,7 @@ from torchmetrics import CatMetric, MaxMetric, MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from sweepmaker.data.sampler import EpochSampler
+from sweepmaker.models import Classifier, classifier
 
 BATCHES = 5  # of a training epoch
 _CLASSES, _FEATURES = 3, 4
@@ -180,3 +182,51 @@ def points(count: int) -> TensorDataset:
     random = torch.Generator().manual_seed(count)
     x = torch.randn(count, _FEATURES, generator=random)
     return TensorDataset(x, (x @ torch.randn(_FEATURES, _CLASSES, generator=random)).argmax(1))
+
+
+class Tiny(nn.Module):
+    """What a classifier of torchvision's looks like, with a few weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*(self._block(i, o) for i, o in ((3, 4), (4, 4), (4, 6))))
+        self.head = nn.Linear(6, _CLASSES)
+
+    def _block(self, inputs: int, outputs: int) -> nn.Module:
+        layers = (nn.Conv2d(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.Dropout(0.2))
+        return nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Small(Classifier):
+    """The project's own module over a tiny network."""
+
+    def __init__(self, finetune: str, **settings: Any) -> None:
+        with mock.patch.object(
+            classifier, "initialised_network", lambda *_, **__: (Tiny(), {"source": "none", "head": "new"})
+        ):
+            super().__init__(
+                name="tiny", num_classes=_CLASSES, finetune=finetune, blocks=1, label_smoothing=0.1,
+                optimizer=functools.partial(torch.optim.AdamW, lr=0.05),  # type: ignore[arg-type]
+                scheduler=functools.partial(OneCycleLR, max_lr=0.05), **settings,
+            )  # fmt: skip
+
+
+class Pictures(Shuffled):
+    """Images in the place of points."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(pictures(4 * BATCHES - 2), batch_size=4, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(pictures(7), batch_size=4)
+
+
+@functools.cache
+def pictures(count: int) -> TensorDataset:
+    """``count`` images of three classes, the same each time."""
+    random = torch.Generator().manual_seed(count)
+    images = torch.randn(count, 3, 8, 8, generator=random)
+    return TensorDataset(images, torch.randint(0, _CLASSES, (count,), generator=random))

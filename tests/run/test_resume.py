@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 from sklearn.datasets import load_digits
 
 from sweepmaker.callbacks import Objective
 from sweepmaker.run import checkpoints
 from tests.integration import own_code
 from tests.run.fits import Fit, Moment, differences, result
-from tests.run.nets import BATCHES, Everything, Manual, Net, Positioned, Unsized
+from tests.run.nets import BATCHES, Everything, Manual, Net, Pictures, Positioned, Small, Unsized
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning"),
@@ -28,6 +28,10 @@ def stopping() -> list[Any]:
 
 def stopping_midway() -> list[Any]:
     return [EarlyStopping("valid/loss", patience=1, min_delta=10.0, check_on_train_epoch_end=False)]
+
+
+def averaging() -> list[Any]:
+    return [EMAWeightAveraging(decay=0.6)]
 
 
 FITS = {
@@ -61,6 +65,15 @@ FITS = {
     "loader that finds its place, half": Fit(data=Positioned, trainer={"val_check_interval": 0.5}),
     "manual optimization": Fit(module=Manual),
     "clipped gradients": Fit(trainer={"gradient_clip_val": 0.1, "accumulate_grad_batches": 2}),
+    "averaged weights": Fit(callbacks=averaging),
+    "averaged weights, validation twice an epoch": Fit(
+        callbacks=averaging, trainer={"val_check_interval": 0.5}
+    ),
+    "frozen backbone": Fit(module=lambda: Small("head"), data=Pictures),
+    "frozen blocks": Fit(module=lambda: Small("blocks"), data=Pictures),
+    "head first": Fit(module=lambda: Small("gradual"), data=Pictures),
+    "mixed images": Fit(module=lambda: Small("full", mixup=0.2, cutmix=1.0), data=Pictures),
+    "frozen, averaged": Fit(module=lambda: Small("head"), data=Pictures, callbacks=averaging),
     "own code": Fit(
         module=lambda: own_code.OwnModule(lr=0.01, width=8), data=lambda: own_code.OwnData(300),
         objective="val_acc", mode="max",
@@ -92,8 +105,10 @@ def test_ended_at_every_moment_in_turn(name: str, tmp_path: Path) -> None:
     asked: set[Moment] = set()
     while (moment := fit.run(broken, lambda moment: moment not in asked).moment) is not None:
         asked.add(moment)
-    # asked for after a validation, the end comes when the next epoch starts
-    assert asked | {moment for moment in moments if moment[0] == "epoch end"} == set(moments)
+    # asked for after a validation, the end comes when the next epoch starts; where averaged weights
+    # stand in the place of the trained ones during a validation, also when asked for in one
+    waits = ("epoch end", "valid batch", "valid end") if "averaged" in name else ("epoch end",)
+    assert asked | {moment for moment in moments if moment[0] in waits} == set(moments)
     assert differences(expected, result(broken)) == []
 
 

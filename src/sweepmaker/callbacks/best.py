@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+
+from sweepmaker.run import checkpoints
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -48,6 +50,20 @@ class BestCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
         self._remove_superseded(trainer)
+        if trainer.is_global_zero and self.best_model_path:
+            checkpoints.make_whole(Path(self.best_model_path))
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        """The weights that were validated, which with averaging (``callbacks=ema``) are the averaged ones."""
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        averaging = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
+        for callback in averaging:
+            callback._swap_models(trainer.lightning_module)
+        try:
+            super()._save_checkpoint(trainer, filepath)
+        finally:
+            for callback in averaging:
+                callback._swap_models(trainer.lightning_module)
 
     def _remove_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         """Later: see `_remove_superseded`."""

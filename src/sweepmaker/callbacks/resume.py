@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
 from sweepmaker.run import checkpoints, epoch_sums, interrupt, position, rng
 from sweepmaker.run.csv_logger import MetricsCSV
@@ -136,7 +136,9 @@ class ResumeCheckpoint(Checkpoint):
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking or not self._asked(trainer):
             return
-        if self._snapshot:  # else nobody knew that this validation would come: wait for its end
+        averages = any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        # during a validation those have put their weights in the place of the trained ones
+        if self._snapshot and not averages:  # else nobody knew that it would come: wait for its end
             self._save(trainer, "validation", trainer.fit_loop.epoch_loop.batch_progress.current.ready)
             interrupt.raise_if_requested()
 
@@ -180,7 +182,9 @@ class ResumeCheckpoint(Checkpoint):
             **self._snapshot,
         }
         if trainer.is_global_zero:
-            checkpoints.save(self._folder, checkpoint)
+            # whose writer is another's cannot be told to read what is left out
+            reads = isinstance(trainer.strategy.checkpoint_io, checkpoints.PlainCheckpoints)
+            checkpoints.save(self._folder, checkpoint, thin=reads and place != "finished")
         trainer.strategy.barrier("resume checkpoint")
         self._saved_at = time.monotonic()
 

@@ -8,6 +8,10 @@ that name it, for example ``(seed, epoch, index)``.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 _MASK = (1 << 64) - 1
 
@@ -34,3 +38,15 @@ def stream(*numbers: int) -> random.Random:
     Python's own generator: ``random()`` is promised to give the same sequence in every version.
     """
     return random.Random(mix(*numbers))
+
+
+@contextmanager
+def lent_generator(seed: int) -> Iterator[None]:
+    """The global CPU generator of torch, seeded for a library that draws from it, and then put back."""
+    generator = torch.default_generator
+    state = generator.get_state()
+    try:
+        generator.manual_seed(seed)
+        yield
+    finally:
+        generator.set_state(state)

@@ -18,6 +18,8 @@ from torch.nn import functional
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
+from sweepmaker.data.streams import lent_generator
+
 _ASPECT = (3 / 4, 4 / 3)  # of a random crop, as in "Going deeper with convolutions" (2014)
 _CROP_TRIES = 10
 _LONGEST = 20  # an image longer than this many times its short side is cut before resizing
@@ -163,14 +165,9 @@ def resize_short_side(image: Tensor, size: int) -> Tensor:
 
 
 def _trivial_augment(image: Tensor, random: Random) -> Tensor:
-    """TrivialAugment draws from the global CPU generator; it is lent to it and put back."""
-    generator = torch.default_generator
-    state = generator.get_state()
-    try:
-        generator.manual_seed(random.getrandbits(63))
+    """TrivialAugment draws from the global CPU generator, which is lent to it."""
+    with lent_generator(random.getrandbits(63)):
         augmented: Tensor = _TRIVIAL_AUGMENT(image)
-    finally:
-        generator.set_state(state)
     return augmented
 
 

@@ -12,13 +12,18 @@ import torch
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
-_WAVE = 64  # pieces a thread
-
 
 def in_waves(
-    work: Callable[[Given], Made], pieces: Iterable[Given], threads: int, *, name: str
+    work: Callable[[Given], Made], pieces: Iterable[Given], threads: int, *, name: str, wave: int = 64
 ) -> Iterator[Made]:
     """``work(piece)`` for any number of pieces, in their order; torch uses one thread for each meanwhile.
+
+    Args:
+        work: called in one of the threads.
+        pieces: taken as they are needed.
+        threads: that work at once.
+        name: of the threads.
+        wave: pieces a thread that are taken together; twice as many, and their results, lie in memory.
 
     Raises:
         Exception: whatever ``work`` raises; what has not begun by then does not begin.
@@ -28,9 +33,9 @@ def in_waves(
     pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     try:
         remaining = iter(pieces)
-        current = pool.map(work, islice(remaining, threads * _WAVE))
+        current = pool.map(work, islice(remaining, threads * wave))
         while True:
-            following = list(islice(remaining, threads * _WAVE))
+            following = list(islice(remaining, threads * wave))
             upcoming = pool.map(work, following)
             yield from current
             if not following:

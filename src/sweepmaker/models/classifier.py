@@ -1,4 +1,4 @@
-"""The LightningModule: an image classifier that is fine-tuned as a whole or by its head."""
+"""The LightningModule: an image classifier that is fine-tuned as a whole or in part."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.metrics.classification import EpochScores
+from sweepmaker.models import frozen
+from sweepmaker.models.features import Backbone
+from sweepmaker.models.freezing import Freezing
+from sweepmaker.models.mixing import Mixing
 from sweepmaker.models.networks import head_names, only_image_size, reset_heads
-from sweepmaker.models.optimization import INTERVALS, build_optimizer, build_schedule
+from sweepmaker.models.optimization import build_optimizer, build_schedule, parameter_groups
+from sweepmaker.models.settings import check_gradual, check_settings
 from sweepmaker.models.weights import initialised_network
 
 
@@ -36,10 +41,14 @@ class Classifier(LightningModule):
         weights: ``auto``, ``none``, ``pretrained``, a torchvision weights name,
             ``efficientnet-lite2``, or a path (see ``sweepmaker.models.weights``).
         weights_timeout_s: how long ``auto`` and published weights wait for the network, seconds.
-        finetune: ``full``, or ``head``: only the last layer trains, everything before it is frozen
-            and stays in eval mode (no dropout either: an image always has the same features).
+        finetune: ``full``; ``head``: only the last layer trains, everything before it is frozen and
+            stays in eval mode (no dropout either: an image always has the same features); ``blocks``:
+            the last ``blocks`` parts before the head train with it; ``gradual``: the head alone for
+            ``head_epochs``, then everything, the backbone at ``backbone_lr`` times the rate.
+        blocks, head_epochs, backbone_lr: see ``finetune``; the last is a share in (0, 1].
         dropout: rate before the head, in [0, 1); None keeps the network's own.
         label_smoothing: share of the target that is spread over all classes, in [0, 1].
+        mixup, cutmix: alpha of the Beta distribution; 0: none. With both, a batch gets one of them.
         optimizer: takes parameter groups, returns an optimizer.
         scheduler: takes the optimizer, returns a schedule; None for a constant learning rate.
         scheduler_interval: ``auto``, ``step`` or ``epoch`` (see ``build_schedule``).
@@ -47,6 +56,9 @@ class Classifier(LightningModule):
     Attributes:
         head_names: names of the layers that make the logits.
         head_only: only they train.
+        reduced: with ``head_only``, what the frozen backbone makes of training images is computed in
+            bfloat16; evaluation is not, so that its numbers are those of the model as it is served. Set
+            after building.
         network: the module whose ``state_dict`` is the model artifact.
         weights_: what really initialised the network, as run.json's ``weights`` holds it.
         channels_last: images are brought into that memory layout first; set after building.
@@ -68,12 +80,21 @@ class Classifier(LightningModule):
         weights: str | None = "auto",
         weights_timeout_s: float = 10.0,
         finetune: str = "full",
+        blocks: int = 3,
+        head_epochs: int = 1,
+        backbone_lr: float = 0.1,
         dropout: float | None = None,
         label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         scheduler_interval: str = "auto",
     ) -> None:
         super().__init__()
-        _check_settings(num_classes, finetune, dropout, label_smoothing, scheduler_interval)
+        check_settings(
+            num_classes=num_classes, finetune=finetune, dropout=dropout, smoothing=label_smoothing,
+            backbone_lr=backbone_lr, head_epochs=head_epochs, mixup=mixup, cutmix=cutmix,
+            interval=scheduler_interval,
+        )  # fmt: skip
         self._architecture = {
             "library": library,
             "name": name,
@@ -90,20 +111,27 @@ class Classifier(LightningModule):
         self._scheduler = scheduler
         self._scheduler_interval = scheduler_interval
         self.label_smoothing = label_smoothing
+        self.mixing = Mixing(num_classes, mixup=mixup, cutmix=cutmix)
         self.channels_last = False
+        self.reduced = False
         self.train_scores = EpochScores(num_classes)
         self.valid_scores = EpochScores(num_classes)
         self.test_scores = EpochScores(num_classes)
         self.valid_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.confusion: dict[str, Tensor] = {}
+        self._backbone: Backbone | None = None
+        self._frozen: dict[str, Any] | None = None
         if self.weights_.get("head", "new" if finetune == "head" else "kept") == "new":
             reset_heads(self.network, self.head_names)
-        if self.head_only:
-            self.network.requires_grad_(False)
-            for head in self.heads():
-                head.requires_grad_(True)
-            self.train()  # Lightning starts training in the mode that it finds
+        self._head_epochs = head_epochs if finetune == "gradual" else 0
+        self._backbone_lr = backbone_lr if finetune == "gradual" else 1.0
+        self._freezing = Freezing(
+            self.network, self.head_names, finetune, blocks=blocks, head_epochs=head_epochs
+        )
+        self._epoch = 0  # whose parts train
+        self._freezing.apply(0)
+        self.train()  # Lightning starts training in the mode that it finds
 
     @staticmethod
     def arguments_before_checkpoint(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +160,32 @@ class Classifier(LightningModule):
         """
         if images.ndim == 2:  # of a frozen backbone, computed before: see sweepmaker.run.features
             return self.heads()[0](images)  # type: ignore[no-any-return]
+        images = self._prepared(images)
+        if self.reduced and self.training:
+            return self.heads()[0](self.features(images, training=True))  # type: ignore[no-any-return]
+        logits: Tensor = self.network(images)
+        return logits
+
+    def features(self, images: Tensor, *, training: bool) -> Tensor:
+        """What the head is given of normalised images [B, 3, H, W]: float [B, D], without gradients.
+
+        Args:
+            images: float.
+            training: they are training images, which ``reduced`` is about.
+
+        Raises:
+            NotSeparable: the head takes other than one vector an image.
+        """
+        if self._backbone is None:
+            self._backbone = Backbone(self.network, *self.head_names)
+        images = self._prepared(images)
+        if not (self.reduced and training):
+            return self._backbone(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            features = self._backbone(images)
+        return features.float()
+
+    def _prepared(self, images: Tensor) -> Tensor:
         if self._image_size not in (None, images.shape[-1]):
             raise ConfigError(
                 f"{self._architecture['name']} takes {self._image_size} px, got {images.shape[-1]}",
@@ -141,29 +195,38 @@ class Classifier(LightningModule):
             )
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.network(images)
-        return logits
+        return images
 
     def train(self, mode: bool = True) -> Classifier:
-        """As ever, except that a frozen backbone stays in eval mode."""
+        """As ever, except that what is frozen stays in eval mode."""
         super().train(mode)
-        if self.head_only:
-            self.network.eval()
-            for head in self.heads():
-                head.train(mode)
+        if mode:
+            self._freezing.set_modes(self._epoch)
         return self
 
     def on_fit_start(self) -> None:
-        """Keep Lightning from warning of the eval mode that a frozen backbone is meant to be in."""
-        if self.head_only:
-            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        """Raises ConfigError where ``gradual`` cannot do what it is for."""
+        if self._head_epochs:
+            check_gradual(self.trainer, self._head_epochs)
+        self._frozen = None
+        # what is frozen is meant to be
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+
+    def on_train_epoch_start(self) -> None:
+        """Let train what trains in this epoch."""
+        self._enter(self.current_epoch)
+
+    on_train_start = on_train_epoch_start  # a continued run may begin in the middle of one
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch (images [B, 3, H, W], labels int64 [B])."""
         images, labels = batch
+        targets = labels
+        if self.mixing:
+            images, targets = self.mixing(images, labels, self.current_epoch, batch_idx, self.global_rank)
         logits = self(images)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        self.train_scores.update(logits, labels, loss)
+        loss = functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        self.train_scores.add(logits, labels, loss)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -191,11 +254,28 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The configured optimizer over what trains, and its schedule."""
-        optimizer = build_optimizer(self._optimizer, self.network.parameters())
+        groups = parameter_groups(self.network, self.head_names, self._backbone_lr)
+        optimizer = build_optimizer(self._optimizer, groups)
         if self._scheduler is None:
             return optimizer
         schedule = build_schedule(self._scheduler, optimizer, self.trainer, self._scheduler_interval)
         return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what never changes in this run, so that not every checkpoint has to hold it."""
+        names = [f"network.{name}" for name in self._freezing.frozen_names()]
+        # with averaged weights (callbacks=ema) there are two states, and rounding in what should not change
+        if names and "current_model_state" not in checkpoint:
+            if self._frozen is None:
+                self._frozen = frozen.describe({name: checkpoint["state_dict"][name] for name in names})
+            checkpoint[frozen.KEY] = self._frozen
+
+    def _enter(self, epoch: int) -> None:
+        changes = self._freezing.is_partial(epoch) != self._freezing.is_partial(self._epoch)
+        self._epoch = epoch
+        if changes:
+            self._freezing.apply(epoch)
+            self.train()
 
     def _score(
         self,
@@ -205,7 +285,7 @@ class Classifier(LightningModule):
     ) -> None:
         images, labels = batch
         logits = self(images)
-        scores.update(logits, labels, functional.cross_entropy(logits, labels))
+        scores.add(logits, labels, functional.cross_entropy(logits, labels))
         confusion.update(logits, labels)
 
     def _log_scores(self, split: str, scores: EpochScores) -> None:
@@ -218,25 +298,3 @@ class Classifier(LightningModule):
     def _keep_confusion(self, split: str, matrix: MulticlassConfusionMatrix) -> None:
         self.confusion[split] = matrix.compute().cpu()
         matrix.reset()
-
-
-def _check_settings(
-    num_classes: int, finetune: str, dropout: float | None, smoothing: float, interval: str
-) -> None:
-    if num_classes < 2:
-        raise ConfigError(f"a classifier needs at least 2 classes, got {num_classes}", key="data")
-    if finetune not in ("full", "head"):
-        raise ConfigError(f"{finetune!r}", key="model.finetune", allowed="full or head")
-    if dropout is not None and not 0 <= dropout < 1:
-        raise ConfigError(f"{dropout}", key="model.dropout", allowed="null, or 0 <= rate < 1")
-    if dropout is not None and finetune == "head":
-        raise ConfigError(
-            "with finetune=head everything before the head is in eval mode, dropout too",
-            key="model.dropout",
-            allowed="null with model.finetune=head",
-            fix="model.dropout=null, and optimizer.weight_decay against overfitting",
-        )
-    if not 0 <= smoothing <= 1:
-        raise ConfigError(f"{smoothing}", key="model.label_smoothing", allowed="0 to 1")
-    if interval not in INTERVALS:
-        raise ConfigError(f"{interval!r}", key="model.scheduler_interval", allowed=" or ".join(INTERVALS))

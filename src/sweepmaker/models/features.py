@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import threading
 
 import torch
 from torch import Tensor, nn
+
+from sweepmaker.models.frozen import fingerprint
 
 
 class NotSeparable(Exception):
@@ -16,14 +18,17 @@ class Backbone:
     """Everything before the head, which is given a vector of D features an image.
 
     Args:
-        network: in eval mode.
+        network: what comes before the head is in eval mode.
         head: name of the layer that makes the logits.
+        others: there may be no further one.
 
     Raises:
-        NotSeparable: the head takes no vectors.
+        NotSeparable: the head takes no vectors, or there are several.
     """
 
-    def __init__(self, network: nn.Module, head: str) -> None:
+    def __init__(self, network: nn.Module, head: str, *others: str) -> None:
+        if others:
+            raise NotSeparable("the network has two heads")
         layer = network.get_submodule(head)
         if not isinstance(layer, nn.Linear):
             raise NotSeparable(f"{head} is a {type(layer).__name__}, which takes more than a vector an image")
@@ -40,7 +45,13 @@ class Backbone:
             NotSeparable: the head is not the last thing that happens, or sees other than one vector an image.
         """
         seen: list[Tensor] = []
-        handle = self._head.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+        caller = threading.get_ident()
+
+        def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+            if threading.get_ident() == caller:  # others may compute features at the same time
+                seen.append(given[0])
+
+        handle = self._head.register_forward_pre_hook(look)
         try:
             logits = self._network(images)
         finally:
@@ -53,9 +64,6 @@ class Backbone:
 
     def fingerprint(self) -> str:
         """SHA-256 in hex of every weight and buffer before the head."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self._network.state_dict().items()):
-            if not name.startswith(f"{self._name}."):
-                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        own = f"{self._name}."
+        state = self._network.state_dict()
+        return fingerprint({name: value for name, value in state.items() if not name.startswith(own)})

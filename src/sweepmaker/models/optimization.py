@@ -18,33 +18,58 @@ INTERVALS = ("auto", "step", "epoch")
 # What schedules call their length, in steps of the schedule.
 _LENGTH_ARGUMENTS = ("total_steps", "T_max", "total_iters")
 
+# What schedules call learning rates that they set in the place of the optimizer's.
+_RATE_ARGUMENTS = ("max_lr", "base_lr")
 
-def parameter_groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: matrices and kernels, then what is not decayed.
+
+def parameter_groups(
+    network: nn.Module, heads: Iterable[str] = (), backbone_lr: float = 1.0
+) -> list[dict[str, Any]]:
+    """Parameters that train at some time of the run: matrices and kernels, then what is not decayed.
 
     Biases and the scales and shifts of normalisation layers (everything with one dimension) get no
     weight decay: it would pull them to zero without making the network any simpler.
+
+    Args:
+        network: whose parameters.
+        heads: names of the layers that make the logits.
+        backbone_lr: share of the learning rate for all other layers. Below 1 they are groups of their
+            own, and are taken whether or not they train at the moment.
+
+    Returns:
+        groups with ``lr_scale``, the share of the learning rate.
     """
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    decayed = [parameter for parameter in trainable if parameter.ndim > 1]
-    plain = [parameter for parameter in trainable if parameter.ndim <= 1]
+    if backbone_lr == 1.0:
+        return _by_decay([p for p in network.parameters() if p.requires_grad], 1.0)
+    of_heads = {id(p) for name in heads for p in network.get_submodule(name).parameters()}
+    head = [p for p in network.parameters() if id(p) in of_heads]
+    backbone = [p for p in network.parameters() if id(p) not in of_heads]
+    return _by_decay(head, 1.0) + _by_decay(backbone, backbone_lr)
+
+
+def _by_decay(parameters: list[nn.Parameter], lr_scale: float) -> list[dict[str, Any]]:
+    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
+    plain = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [
-        {"params": decayed},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": decayed, "lr_scale": lr_scale},
+        {"params": plain, "weight_decay": 0.0, "lr_scale": lr_scale},
     ]
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(partial: functools.partial[Optimizer], parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Call the optimizer's partial with our parameter groups.
+def build_optimizer(partial: functools.partial[Optimizer], groups: list[dict[str, Any]]) -> Optimizer:
+    """Call the optimizer's partial with our parameter groups; each has its share of the learning rate.
 
     Raises:
         ConfigError: the optimizer doesn't take its settings.
     """
     try:
-        return partial(parameter_groups(parameters))
+        optimizer = partial(groups)
     except (TypeError, ValueError) as error:
         raise _refused("optimizer", partial, error) from error
+    for group in optimizer.param_groups:
+        group["lr"] *= group["lr_scale"]
+    return optimizer
 
 
 def build_schedule(
@@ -69,12 +94,22 @@ def build_schedule(
     is_open = length is not None and partial.keywords.get(length) is None
     if interval == "auto":
         interval = "step" if is_open else "epoch"
-    settings = {str(length): _run_length(trainer, interval)} if is_open else {}
+    settings: dict[str, Any] = {str(length): _run_length(trainer, interval)} if is_open else {}
+    settings |= _rates_by_group(partial, optimizer)
     try:
         schedule = partial(optimizer, **settings)
     except (TypeError, ValueError) as error:
         raise _refused("scheduler", partial, error) from error
     return {"scheduler": schedule, "interval": interval, "monitor": "valid/loss"}
+
+
+def _rates_by_group(partial: functools.partial[Any], optimizer: Optimizer) -> dict[str, list[float]]:
+    """Rates that a schedule sets itself (OneCycleLR, CyclicLR), with each group's share of them."""
+    scales = [group["lr_scale"] for group in optimizer.param_groups]
+    if set(scales) == {1.0}:
+        return {}
+    rates = {name: partial.keywords[name] for name in _RATE_ARGUMENTS if name in partial.keywords}
+    return {name: [rate * scale for scale in scales] for name, rate in rates.items()}
 
 
 def _run_length(trainer: Trainer, interval: str) -> int:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.models import frozen
 from sweepmaker.models.fetch import first_line
 from sweepmaker.models.networks import head_names
 
@@ -99,8 +100,8 @@ def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except DAMAGE as error:
+        return frozen.complete(torch.load(path, map_location="cpu", weights_only=True), path.parent)
+    except (*DAMAGE, frozen.Incomplete) as error:
         raise ConfigError(
             f"{path} can't be read as weights: {first_line(error)}",
             key=_KEY,

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from sweepmaker.run import atomic, disk, environment, source_code
+from sweepmaker.run import atomic, checkpoints, disk, environment, source_code
 
 
 def export(
@@ -57,10 +57,7 @@ def export(
 
 
 def _network_weights(model: LightningModule, best: Path | None) -> dict[str, torch.Tensor]:
-    if best is None:
-        weights = model.state_dict()
-    else:
-        weights = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    weights = model.state_dict() if best is None else checkpoints.read(best)["state_dict"]
     prefix = "network." if callable(getattr(model, "architecture", None)) else ""
     return {
         name.removeprefix(prefix): value.detach().cpu().contiguous().clone()

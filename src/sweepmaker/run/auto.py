@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.run import environment
+
+_BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 
 
 def trainer_arguments(cfg: DictConfig, choices: Choices) -> tuple[dict[str, Any], bool]:
@@ -58,6 +62,19 @@ def _precision(wanted: Any, device: str, choices: Choices) -> Any:
         return "16-mixed"
     choices.add("precision", "32-true", f"bfloat16 training does not pay on {device} at these image sizes")
     return "32-true"
+
+
+def reduced_features(trainer: Trainer) -> tuple[bool, str]:
+    """Whether a frozen backbone computes training images in bfloat16 though the trainer does not, and why.
+
+    A forward pass alone is 1.2 to 2.2 times as fast with the instructions for it, and slower without.
+    """
+    device = trainer.strategy.root_device.type
+    if trainer.precision != "32-true" or device != "cpu":
+        return False, "as the trainer's"
+    if not (found := sorted(_BF16_INSTRUCTIONS & environment.cpu_flags())):
+        return False, "the CPU has no instructions for bfloat16"
+    return True, f"training images only, without gradients: the CPU has {', '.join(found)}"
 
 
 def gpu_names() -> list[str]:

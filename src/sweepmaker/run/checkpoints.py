@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from sweepmaker.config.errors import UserError
+from sweepmaker.models import frozen
 from sweepmaker.run import atomic, disk
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,16 @@ class PlainCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(plain(checkpoint), path, storage_options)
             return
         with disk.naming(path, RuntimeError, resume=self._run):
-            _write(Path(path), checkpoint)
+            _write(Path(path), _thin(checkpoint, Path(path).parent))
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Lightning's, and with what was left out of it.
+
+        Raises:
+            UserError: that cannot be found.
+        """
+        loaded = super().load_checkpoint(path, *args, **kwargs)
+        return loaded if "://" in str(path) else _whole(loaded, Path(path))
 
 
 def plain(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -53,16 +63,46 @@ def plain(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in checkpoint.items() if name not in _OBJECTS}
 
 
-def save(folder: Path, checkpoint: dict[str, Any]) -> None:
+def save(folder: Path, checkpoint: dict[str, Any], *, thin: bool = False) -> None:
     """Write ``last.ckpt`` so that it is whole or absent; the one before becomes ``previous.ckpt``.
+
+    Args:
+        folder: of the checkpoints.
+        checkpoint: what `load_latest` gives back.
+        thin: leave what never changes in this run to a file of its own (``sweepmaker.models.frozen``).
 
     Raises:
         UserError: the disk is full or the folder cannot be written; both files are as they were.
     """
     last = folder / LAST
     with disk.naming(last, RuntimeError, resume=folder.parent):  # torch's word for a full disk
-        _write(folder / NEXT, checkpoint)
+        _write(folder / NEXT, _thin(checkpoint, folder) if thin else frozen.without(checkpoint))
         _shift(folder)
+
+
+def make_whole(path: Path) -> None:
+    """Put back into a checkpoint what it left out; the run is over and others may want to read it.
+
+    Raises:
+        UserError: what it left out cannot be found, or the disk is full.
+    """
+    if not frozen.is_there(path.parent):
+        return  # a module of the user's own: its checkpoint may hold what only pickle can load
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if frozen.KEY in checkpoint:
+        with disk.naming(path, RuntimeError):
+            _write(path, _whole(checkpoint, path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint with all that belongs to it. Nothing is unpickled.
+
+    Raises:
+        UserError: what it left out cannot be found.
+        Exception: whatever a broken file makes a parser raise.
+    """
+    found: dict[str, Any] = _whole(torch.load(path, map_location="cpu", weights_only=True), path)
+    return found
 
 
 def settle(folder: Path) -> None:
@@ -85,6 +125,17 @@ def _write(path: Path, checkpoint: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(path) as temporary:
         torch.save(plain(checkpoint), temporary)
+
+
+def _thin(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return frozen.split(checkpoint, folder, _write) if frozen.KEY in checkpoint else checkpoint
+
+
+def _whole(checkpoint: Any, path: Path) -> Any:
+    try:
+        return frozen.complete(checkpoint, path.parent)
+    except frozen.Incomplete as error:
+        raise UserError(f"{path} is not complete: {error}", fix=f"keep {path.parent} together") from error
 
 
 def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -115,7 +166,9 @@ def _load(path: Path) -> tuple[str, dict[str, Any] | None]:
             broken = archive.testzip()  # torch itself does not look at the checksums
         if broken is not None:
             return f"checksum of {broken}", None
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read(path)
+    except UserError as error:
+        return error.message, None
     except Exception as error:  # whatever a broken file makes a parser raise
         return disk.reason(error), None
     if not isinstance(checkpoint, dict) or EXTRA not in checkpoint:

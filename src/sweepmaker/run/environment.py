@@ -62,6 +62,15 @@ def available_cores() -> int:
     return max(1, cores)
 
 
+def cpu_flags() -> set[str]:
+    """Instruction sets of the CPU by the kernel's names; empty where there is no telling."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return set()
+    lines = info.read_text(encoding="utf-8").splitlines()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
 def hardware() -> dict[str, Any]:
     """Machine, cores and memory (GiB); GPUs by name once torch is loaded."""
     return {

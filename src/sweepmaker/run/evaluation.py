@@ -6,16 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config import argv
-from sweepmaker.config.errors import ConfigError
+from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.metrics.confusion import write_confusion
-from sweepmaker.run import disk
+from sweepmaker.run import checkpoints, disk
 from sweepmaker.run.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -89,7 +88,9 @@ def load_weights(model: LightningModule, path: str) -> None:
     """
     file = checkpoint_file(Path(path))
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = checkpoints.read(file)
+    except UserError as error:
+        raise ConfigError(error.message, key="ckpt_path", fix=error.fix) from error
     except Exception as error:  # whatever a broken file makes a parser raise
         raise ConfigError(
             f"{file} is not a checkpoint that can be read ({type(error).__name__})", key="ckpt_path"

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
@@ -19,12 +18,16 @@ from sweepmaker.data.cache.shared import NoPlace, NoRoom
 from sweepmaker.data.loader import make_loader
 from sweepmaker.data.splits import IntArray
 from sweepmaker.data.transforms import normalise
+from sweepmaker.data.waves import in_waves
 from sweepmaker.models import Classifier
 from sweepmaker.models.features import Backbone, NotSeparable
+from sweepmaker.run import auto
+from sweepmaker.run.environment import available_cores
 from sweepmaker.run.progress import track
 
 KEY = "features"
 _BATCH = 32
+_WAVE = 4  # batches a thread: they are large
 
 
 def use_features(
@@ -32,13 +35,17 @@ def use_features(
 ) -> None:
     """Train on cached features instead of images where that gives the same; said with its reason.
 
+    ``model.reduced`` is chosen here, too: it holds for images as for features.
+
     Raises:
         ConfigError: with ``data.cache=disk``, there is no room for them.
         DataError: an image that cannot be read any more.
     """
     if not isinstance(model, Classifier) or not isinstance(data, ImageDataModule) or not model.head_only:
         return
-    problem = _problem(model, data)
+    model.reduced, reason = auto.reduced_features(trainer)
+    choices.add("backbone", "bf16" if model.reduced else trainer.precision, reason)
+    problem = _problem(model, data, trainer)
     if problem is None:
         try:
             path = _obtain(model, data, trainer)
@@ -55,11 +62,15 @@ def use_features(
     choices.add(KEY, "computed", f"in every epoch: {problem}")
 
 
-def _problem(model: Classifier, data: ImageDataModule) -> str | None:
+def _problem(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str | None:
     if data.cache == "none":
         return "data.cache=none"
     if len(model.head_names) != 1:
         return f"the network has {len(model.head_names)} heads"
+    if trainer.precision.endswith("-true") and trainer.precision != "32-true":
+        return f"trainer.precision={trainer.precision}"
+    if model.mixing:
+        return "mixup and cutmix blend images anew in each epoch"
     if data.augments and not data.views:
         return "training images differ by augmentation; data.views=8 would cache 8 views of each"
     return None
@@ -77,18 +88,21 @@ def _obtain(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str:
     images = {split: count for split, count in data.counts.items() if count}
     views = {split: data.views if split == "train" and data.augments else 1 for split in images}
     shapes = {split: (views[split], count, backbone.width) for split, count in images.items()}
-    reduced = device.type == "cuda" and torch.cuda.is_bf16_supported()
 
     def compute(split: str) -> Iterator[Tensor]:
         model.network.to(device)
-        total = -(-views[split] * images[split] // _BATCH)
-        batches = _batches(data, split, views[split])
-        for batch in track(batches, f"computing features of {split}", total):
+
+        def of_batch(batch: Tensor) -> Tensor:
             pixels = normalise(batch.to(device), data.stats_.mean, data.stats_.std)
-            if model.channels_last:
-                pixels = pixels.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-                yield backbone(pixels)
+            with trainer.precision_plugin.forward_context():
+                return model.features(pixels, training=split == "train").float()
+
+        batches = _batches(data, split, views[split])
+        total = -(-views[split] * images[split] // _BATCH)
+        # other trials wait for this file meanwhile, so all cores are for it
+        threads = available_cores() if device.type == "cpu" else 1
+        features = in_waves(of_batch, batches, threads, name="features", wave=_WAVE)
+        yield from track(features, f"computing features of {split}", total)
 
     about = {
         "fingerprint": data.fingerprint,
@@ -96,7 +110,7 @@ def _obtain(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str:
         "transform": data.transform_spec(),
         "augment": [data.seed, asdict(data.augment)] if data.augments else None,
         "network": backbone.fingerprint(),
-        "precision": "bf16" if reduced else "fp32",
+        "precision": [trainer.precision, model.reduced],
     }
     try:
         tables, path = obtain_features(
