@@ -89,7 +89,7 @@ class Builder:
         channels = dict(self._parts.channels)
         place = dataset.ensure(self._data, storage, self.cfg.where.prefix)
         if place is not None:
-            channels["data"] = place.uri
+            channels[place.channel] = place.uri
         self._put(storage, [*self._weights.uploads(self.cfg.where.prefix), plan.code])
         made = self._make(replace(self._parts, channels=channels))
         keys.check(plan.operation, made)
@@ -113,7 +113,7 @@ class Builder:
         where, job = self.cfg.where, self.cfg.job
         place = dataset.preview(self._data, self._bucket, where.prefix)
         code = bundle.build(
-            CHECKOUT, lines, self._channel_keys(place is not None), swept=swept, packages=job.packages,
+            CHECKOUT, lines, self._channel_keys(place), swept=swept, packages=job.packages,
             include_untracked=job.include_untracked, max_mb=job.max_bundle_mb, python=images.PYTHON,
             download=not self.cfg.dry_run,
         )  # fmt: skip
@@ -139,7 +139,7 @@ class Builder:
     ) -> Parts:
         where, job = self.cfg.where, self.cfg.job
         root = f"s3://{self._bucket}/{where.prefix.strip('/')}"
-        channels = {} if place is None else {"data": place.uri}
+        channels = {} if place is None else {place.channel: place.uri}
         channels |= self._weights.channel(root)
         known = OPERATIONS[operation]
         instance = job.instances[0].type if job.instances else job.instance_type
@@ -165,8 +165,9 @@ class Builder:
             },
         )
 
-    def _channel_keys(self, has_data: bool) -> dict[str, str]:
-        return ({"data": "data.root"} if has_data else {}) | self._weights.key()
+    def _channel_keys(self, place: dataset.Place | None) -> dict[str, str]:
+        keys = {"data": "data.root", "cache": "data.cache_uri"}
+        return ({place.channel: keys[place.channel]} if place is not None else {}) | self._weights.key()
 
     def _config_hash(self, searched: str) -> str:
         text = OmegaConf.to_yaml(self.trial, sort_keys=True) + searched

@@ -154,11 +154,11 @@ def checked(cfg: DictConfig) -> DictConfig:
     Raises:
         ConfigError: what ``train.py`` would refuse.
     """
-    seen = cfg
-    if is_s3(OmegaConf.select(cfg, "data.root")):
-        seen = cfg.copy()
-        with open_dict(seen):
-            seen.data.root = "."
+    seen = cfg.copy()
+    for key in ("data.root", "data.cache_uri"):
+        if is_s3(OmegaConf.select(cfg, key)):
+            with open_dict(seen):
+                OmegaConf.update(seen, key, ".")
     schema.validate(seen)
     if cfg.ckpt_path:
         raise ConfigError(
@@ -208,7 +208,14 @@ def _compose(lines: list[str], config_loader: Any) -> DictConfig:
 
 
 def _same_channels(first: DictConfig, cfg: DictConfig, cell: Mapping[str, str]) -> None:
-    for key in ("data.root", "data.source", "objective.name", "objective.mode", "model.weights"):
+    for key in (
+        "data.root",
+        "data.cache_uri",
+        "data.source",
+        "objective.name",
+        "objective.mode",
+        "model.weights",
+    ):
         before, now = (OmegaConf.select(one, key) for one in (first, cfg))
         if before == now or (key == "model.weights" and not any(map(_is_path, (before, now)))):
             continue

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from launchers.jobs import dataset
-from launchers.jobs.storage import PLACEHOLDER_BUCKET, open_storage
+from launchers.jobs.storage import PLACEHOLDER_BUCKET, Upload, open_storage
 from launchers.jobs.upload_progress import readable
 from sweepmaker.config import schema
 from sweepmaker.config.errors import ConfigError, DataError
@@ -69,10 +70,31 @@ def _stats(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _cache(cfg: DictConfig) -> dict[str, Any]:
-    module = _module(cfg, cache="disk")
+    uri = cfg.data.get("cache_uri")
+    if uri is not None:
+        uri = dataset.folder_uri(str(uri), "data.cache_uri")
+    module = _module(cfg, cache="disk", cache_uri=None)
     from sweepmaker.data import report
 
-    return report.cache(module)
+    result = report.cache(module)
+    return result if uri is None else result | _send_cache(cfg, uri, Path(result["file"]))
+
+
+def _send_cache(cfg: DictConfig, uri: str, file: Path) -> dict[str, Any]:
+    """The cache put into S3, where jobs get it in the place of the images."""
+    from launchers.jobs.clients import connect
+
+    bucket, _, folder = uri.removeprefix("s3://").partition("/")
+    where = cfg.where.copy()
+    with open_dict(where):
+        where.bucket = bucket
+    upload = Upload(f"{folder}{file.name}", file, file.stat().st_size, f"cache {file.name}")
+    if cfg.dry_run:
+        _say(f"would upload {upload.what}, {readable(upload.size)}, if it is not there yet")
+        return {"uri": f"{uri}{file.name}", "sent": 0}
+    storage = open_storage(connect(where))
+    storage.check()
+    return {"uri": f"{uri}{file.name}", "sent": int(storage.put(upload))}
 
 
 def _upload(cfg: DictConfig) -> dict[str, Any]:
@@ -163,6 +185,8 @@ def _check_training_side(cfg: DictConfig) -> None:
             shared.pop(key, None)
         if str(OmegaConf.select(cfg, "data.root") or "").startswith("s3:"):
             shared.data = {}  # train.py has no use for it
+        elif OmegaConf.select(cfg, "data.cache_uri") is not None:
+            shared.data.cache_uri = None  # where the cache goes, not where it comes from
     schema.validate(shared)
 
 

@@ -32,7 +32,7 @@ _S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a data set lies, or would lie, in S3."""
+    """Where a data set lies, or would lie, in S3, and the channel that brings it."""
 
     uri: str
     """Ends with a slash: SageMaker takes a prefix without one for any key that begins so."""
@@ -43,6 +43,8 @@ class Place:
     """Bytes; of data that nobody has looked at, a bound."""
     sent: int = 0
     """Objects that were uploaded now."""
+    channel: str = "data"
+    """``cache`` for decoded images in one file (``data.cache_uri``)."""
 
 
 @dataclass(frozen=True)
@@ -179,15 +181,11 @@ def _manifest(prefix: str, fingerprint: str, files: int, size: int) -> Upload:
 
 def _given(data: Mapping[str, Any]) -> Path | Place | None:
     """The local folder, the place in S3, or None for data that comes with the code."""
-    root = data.get("root")
+    root, cache = data.get("root"), data.get("cache_uri")
+    if cache is not None:
+        return _cached(cache, root)
     if isinstance(root, str) and root.startswith("s3:"):
-        if not _S3_URI.fullmatch(root):
-            raise ConfigError(
-                f"{root!r} is not an S3 URI",
-                key="data.root",
-                allowed="s3://BUCKET/FOLDER, the bucket of 3 to 63 of a-z, 0-9, . and -",
-            )
-        return Place(root.rstrip("/") + "/", "", 0, 0)
+        return Place(folder_uri(root, "data.root"), "", 0, 0)
     if data.get("_target_", _OURS) != _OURS:
         if root is None:
             return None
@@ -199,6 +197,39 @@ def _given(data: Mapping[str, Any]) -> Path | Place | None:
     if data.get("source") == "digits":
         return None
     return _folder(data.get("source"), root)
+
+
+def folder_uri(uri: str, key: str) -> str:
+    """``s3://BUCKET/FOLDER/``, with the slash.
+
+    Raises:
+        ConfigError: it is no such thing.
+    """
+    if not _S3_URI.fullmatch(uri):
+        raise ConfigError(
+            f"{uri!r} is not an S3 URI",
+            key=key,
+            allowed="s3://BUCKET/FOLDER, the bucket of 3 to 63 of a-z, 0-9, . and -",
+        )
+    return uri.rstrip("/") + "/"
+
+
+def _cached(cache: Any, root: Any) -> Place:
+    if root is not None:
+        raise ConfigError(
+            "the cache stands in the place of the images, and data.root names images, too",
+            key="data.cache_uri",
+            allowed="one of the two",
+            fix="data.root=null",
+        )
+    if not str(cache).startswith("s3:"):
+        raise ConfigError(
+            f"{cache} is on this machine",
+            key="data.cache_uri",
+            allowed="s3://BUCKET/FOLDER",
+            fix="python data.py action=cache data.root=FOLDER data.cache_uri=s3://BUCKET/FOLDER",
+        )
+    return Place(folder_uri(str(cache), "data.cache_uri"), "", 0, 0, channel="cache")
 
 
 def _folder(source: Any, root: Any) -> Path:

@@ -41,7 +41,9 @@ _SERVER = Rule(
     ),
     "{setting: value} of the server, or null where endpoint_url says where one is",
 )
-_OUR_CHANNELS = {"data": "data.root", "weights": "model.weights", "code": "job.code"}
+_OUR_CHANNELS = {
+    "data": "data.root", "cache": "data.cache_uri", "weights": "model.weights", "code": "job.code",
+}  # fmt: skip
 _TEXT_OR_NULL = either(TEXT, NOTHING)
 
 RULES: dict[str, Rule] = {

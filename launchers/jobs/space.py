@@ -38,6 +38,7 @@ _NOT_SWEPT = {
     "resume": "it is about the launch",
     "objective": "trials are compared by one objective",
     "data.root": "the data are one channel of the job",
+    "data.cache_uri": "the data are one channel of the job",
     "ckpt_path": "it is a path on this machine",
     "paths": "a trial's folders are given by the container",
 }

@@ -96,6 +96,7 @@ RULES: dict[str, Rule] = {
     "data.max_pixels": integer(1),
     "data.cache": one_of("auto", "disk", "none"),
     "data.cache_dir": either(TEXT, NOTHING),
+    "data.cache_uri": either(TEXT, NOTHING),
     "data.views": integer(0),
     "data.limit": either(node("train", "valid", "test"), NOTHING),
     "data.limit.train": either(integer(1), NOTHING),
@@ -192,7 +193,7 @@ def validate(cfg: DictConfig) -> None:
 
 def _paths(cfg: DictConfig) -> None:
     """Files and folders that must be there before anything is worth starting."""
-    if OmegaConf.select(cfg, "data.source") == "folder":
+    if OmegaConf.select(cfg, "data.source") == "folder" and not OmegaConf.select(cfg, "data.cache_uri"):
         root = OmegaConf.select(cfg, "data.root")
         if not root or not Path(root).is_dir():
             raise ConfigError(
@@ -200,6 +201,7 @@ def _paths(cfg: DictConfig) -> None:
                 key="data.root",
                 fix="data.root=FOLDER with train/ valid/ test/ or with one folder for each class",
             )
+    _cache_in_place_of_images(cfg)
     if cfg.ckpt_path and not Path(cfg.ckpt_path).exists():
         raise ConfigError(
             f"there is no {cfg.ckpt_path}",
@@ -211,6 +213,25 @@ def _paths(cfg: DictConfig) -> None:
             "is needed with train=false",
             key="ckpt_path",
             fix="ckpt_path=<a checkpoint or a run folder>",
+        )
+
+
+def _cache_in_place_of_images(cfg: DictConfig) -> None:
+    data = _ours(cfg, "data")
+    uri = None if data is None else data.get("cache_uri")
+    if data is None or not uri:
+        return
+    if not Path(str(uri)).is_dir():
+        raise ConfigError(
+            f"{uri} is not a folder",
+            key="data.cache_uri",
+            allowed="a folder with a cache that python data.py action=cache made; launch.py takes s3://...",
+        )
+    if data.get("cache") == "none":
+        raise ConfigError(
+            "there are no images to do without it",
+            key="data.cache",
+            allowed="auto or disk with data.cache_uri",
         )
 
 

@@ -21,6 +21,7 @@ from sweepmaker.data.decode import MAX_PIXELS
 from sweepmaker.data.features import FeatureDataset
 from sweepmaker.data.loader import ImageLoader, make_loader
 from sweepmaker.data.opening import open_source
+from sweepmaker.data.packed import PackedSource, open_packed, pack, refuse_missing
 from sweepmaker.data.parts import divide, missing_classes
 from sweepmaker.data.sampler import EpochSampler
 from sweepmaker.data.source import Source
@@ -30,6 +31,8 @@ from sweepmaker.data.storage import Store
 from sweepmaker.data.transforms import EvaluationTransform, TrainingTransform, normalise
 from sweepmaker.data.workers import auto_workers
 from sweepmaker.run.environment import available_cores
+
+Split = ImageDataset | FeatureDataset
 
 
 class ImageDataModule(LightningDataModule):
@@ -57,6 +60,7 @@ class ImageDataModule(LightningDataModule):
         max_pixels: an image with more is bad (a decompression bomb).
         limit: subset sizes per split, images, stratified; null takes all.
         cache: ``disk`` keeps decoded images in a file that all runs share, ``none``, or ``auto``.
+        cache_uri: folder with a cache made before, in the place of ``root``.
         views: so many augmented views of each training image are cached as features; 0: none.
         cache_dir: folder of that file; None: beside the data, or the user's cache folder.
 
@@ -90,11 +94,13 @@ class ImageDataModule(LightningDataModule):
         limit: Mapping[str, int | None] | None = None,
         cache: str = "none",
         cache_dir: str | None = None,
+        cache_uri: str | None = None,
         views: int = 0,
     ) -> None:
         super().__init__()
         self.source_name = options.choice(source, "data.source", options.SOURCES)
-        self.root = options.root(root, needed=self.source_name == "folder")
+        self.cache_uri = options.cache_uri(cache_uri, root=root)
+        self.root = options.root(root, needed=self.source_name == "folder" and self.cache_uri is None)
         self.image_size = options.image_size(image_size)
         self.batch_size = options.integer(batch_size, "batch_size", lowest=1)
         self.seed = options.integer(seed, "seed", lowest=0)
@@ -122,7 +128,8 @@ class ImageDataModule(LightningDataModule):
         self._workers: int | None = None
         self.pixels: Pixels | None = None
         self._features: dict[str, FeatureDataset] = {}
-        self._training_side = self.resize
+        crops = self.augment.crop_scale is not None
+        self._training_side = training_side(self.image_size, self.resize, crops=crops)
 
     @property
     def num_classes(self) -> int:
@@ -222,14 +229,12 @@ class ImageDataModule(LightningDataModule):
 
     def _open(self) -> Source:
         """The source, every item of it looked at."""
-        if self._source is None:
-            self._source, self.bad = open_source(
-                self.source_name,
-                self.root,
-                max_pixels=self.max_pixels,
-                on_bad_image=self.on_bad_image,
-                say=self.say,
-            )
+        if self._source is None and self.cache_uri is not None:
+            self._source = open_packed(self.cache_uri, {self.resize, self._training_side})
+            self.bad = self._source.check()
+        elif self._source is None:
+            how: dict[str, Any] = {"max_pixels": self.max_pixels, "on_bad_image": self.on_bad_image}
+            self._source, self.bad = open_source(self.source_name, self.root, say=self.say, **how)
         return self._source
 
     def _measure(self, source: Source, train: IntArray) -> ChannelStats:
@@ -239,33 +244,28 @@ class ImageDataModule(LightningDataModule):
         return stats
 
     def _cached(self, source: Source, parts: Mapping[str, IntArray]) -> Pixels | None:
-        crops = self.augment.crop_scale is not None
-        self._training_side = training_side(self.image_size, self.resize, crops=crops)
         wanted = plan(source, parts, evaluation=self.resize, training=self._training_side)
-        gpu = self._device_type() != "cpu"
+        if isinstance(source, PackedSource):
+            refuse_missing(source, wanted)
+            self._choose("data.cache", "disk", f"given by data.cache_uri; {source.path}")
+            return source.pixels
         return open_pixels(
-            self.cache, self.cache_dir, source, wanted, gpu=gpu, choose=self._choose, say=self.say
-        )
+            self.cache, self.cache_dir, source, wanted,
+            pack=lambda writer: pack(writer, source, self.bad),
+            gpu=self._device_type() != "cpu", choose=self._choose, say=self.say,
+        )  # fmt: skip
 
-    def _of(self, split: str) -> ImageDataset | FeatureDataset:
+    def _of(self, split: str) -> Split:
         return self._features.get(split) or self.dataset(split)
 
     def _loader(
-        self,
-        dataset: ImageDataset | FeatureDataset,
-        sampler: Sampler[Any] | None = None,
-        *,
-        drop_last: bool = False,
+        self, dataset: Split, sampler: Sampler[Any] | None = None, *, drop_last: bool = False
     ) -> ImageLoader:
+        workers = 0 if isinstance(dataset, FeatureDataset) else self.workers()
         return make_loader(
-            dataset,
-            sampler,
-            batch_size=self.batch_size,
-            drop_last=drop_last,
-            workers=0 if isinstance(dataset, FeatureDataset) else self.workers(),
-            pinned=self._device_type() == "cuda",
-            seed=self.seed,
-        )
+            dataset, sampler, batch_size=self.batch_size, drop_last=drop_last, workers=workers,
+            pinned=self._device_type() == "cuda", seed=self.seed,
+        )  # fmt: skip
 
     def workers(self) -> int:
         """Processes that load images; the choice is told once."""

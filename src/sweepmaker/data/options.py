@@ -79,6 +79,23 @@ def folder(value: Any, key: str) -> Path | None:
     return path
 
 
+def cache_uri(value: Any, *, root: Any) -> Path | None:
+    """The folder of a cache that stands in the place of the images."""
+    path = folder(value, "data.cache_uri")
+    if path is None:
+        return None
+    if root is not None:
+        raise ConfigError(
+            "the cache stands in the place of the images, and data.root names images, too",
+            key="data.cache_uri",
+            allowed="one of the two",
+            fix="data.root=null, or data.cache_dir=FOLDER for a cache of these images in another place",
+        )
+    if not path.is_dir():
+        raise ConfigError(f"there is no folder {path}", key="data.cache_uri", allowed="a folder with a cache")
+    return path
+
+
 def image_size(value: Any) -> int:
     return integer(value, "image_size", lowest=_SMALLEST_IMAGE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.data import storage
-from sweepmaker.data.cache.pixels import Pixels, Plan, obtain_pixels
+from sweepmaker.data.cache.pixels import Pack, Pixels, Plan, obtain_pixels
 from sweepmaker.data.cache.shared import NoPlace, NoRoom
 from sweepmaker.data.source import Say, Source
 from sweepmaker.run.environment import available_cores
@@ -19,7 +19,15 @@ Choose = Callable[[str, Any, str], None]
 
 
 def open_pixels(
-    mode: str, folder: Path | None, source: Source, wanted: Plan, *, gpu: bool, choose: Choose, say: Say
+    mode: str,
+    folder: Path | None,
+    source: Source,
+    wanted: Plan,
+    *,
+    pack: Pack,
+    gpu: bool,
+    choose: Choose,
+    say: Say,
 ) -> Pixels | None:
     """The cache of decoded images, or None where there is to be none; the choice is told with its reason.
 
@@ -28,6 +36,7 @@ def open_pixels(
         folder: where it is to lie; None: beside the data, or in the user's cache folder.
         source: checked.
         wanted: what is kept.
+        pack: appends to the file what the source says of itself.
         gpu: the model runs on an accelerator.
         choose: takes the choice.
         say: takes one line for the user.
@@ -44,7 +53,8 @@ def open_pixels(
         choose(KEY, "none", reason)
         return None
     try:
-        pixels = obtain_pixels(source, wanted, folders(folder, source), threads=available_cores(), say=say)
+        places = folders(folder, source)
+        pixels = obtain_pixels(source, wanted, places, pack=pack, threads=available_cores(), say=say)
     except (NoRoom, NoPlace) as error:
         if reason != "as configured":
             choose(KEY, "none", str(error))

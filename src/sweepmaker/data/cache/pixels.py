@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from sweepmaker.data.transforms import resize_short_side
 from sweepmaker.data.waves import in_waves
 from sweepmaker.run.progress import track
 
-_FORMAT = 1
+_FORMAT = 2
+_SIDES = 1 << 20  # px; more than any short side
+Pack = Callable[[Writer], None]
 _ROOM_TO_CROP = 1.125  # short side of images that are cropped at random, in edges of the network's input
 _USUAL_ASPECT = 1.4  # of photographs, to estimate the size of the file beforehand
 
@@ -108,19 +110,40 @@ class Pixels:
         """The file."""
         return self._blob.path
 
-    def load(self, item: int, side: int) -> Tensor | None:
-        """uint8 [3, H, W], short side ``side`` px, in the memory order of a decoded image; None: not kept."""
+    def sides(self) -> set[int]:
+        """The short sides at which images are kept, px."""
+        return set(np.unique(self._keys % _SIDES).tolist())
+
+    def has(self, item: int, side: int) -> bool:
+        """Whether an image is kept at this short side, px."""
+        return self._number(item, side) is not None
+
+    def _number(self, item: int, side: int) -> int | None:
         key = _keys(item, side)
         number = int(np.searchsorted(self._keys, key))
-        if number == len(self._keys) or self._keys[number] != key:
+        return number if number < len(self._keys) and self._keys[number] == key else None
+
+    def load(self, item: int, side: int) -> Tensor | None:
+        """uint8 [3, H, W], short side ``side`` px, in the memory order of a decoded image; None: not kept."""
+        if (number := self._number(item, side)) is None:
             return None
         offset, height, width = self._place[number].tolist()
         flat = self._blob.bytes_[offset : offset + height * width * 3]
         return torch.from_numpy(flat.reshape(height, width, 3).copy()).permute(2, 0, 1)
 
 
-def obtain_pixels(source: Source, wanted: Plan, folders: Sequence[Path], *, threads: int, say: Say) -> Pixels:
+def obtain_pixels(
+    source: Source, wanted: Plan, folders: Sequence[Path], *, pack: Pack, threads: int, say: Say
+) -> Pixels:
     """The cache of ``wanted``: found whole in one of ``folders``, or built there.
+
+    Args:
+        source: checked.
+        wanted: what is kept.
+        folders: where it may lie.
+        pack: appends what the source says of itself.
+        threads: that decode.
+        say: takes one line for the user.
 
     Raises:
         NoRoom, NoPlace: see `shared.obtain`.
@@ -129,6 +152,7 @@ def obtain_pixels(source: Source, wanted: Plan, folders: Sequence[Path], *, thre
 
     def fill(writer: Writer) -> None:
         _fill(writer, source, wanted.entries, threads)
+        pack(writer)
 
     blob = obtain(wanted.name, folders, wanted.about, fill, size=wanted.bytes_, say=say)
     return Pixels(blob)
@@ -167,4 +191,4 @@ class CachedSource:
 
 def _keys(items: Any, sides: Any) -> Any:
     """One number for an (item, side), in the order of the entries."""
-    return items * (1 << 20) + sides
+    return items * _SIDES + sides

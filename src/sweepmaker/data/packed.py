@@ -1,0 +1,175 @@
+"""A cache of decoded images that is a data set by itself: what runs need where the images are not.
+
+Beside the pixels a cache holds what the source said of itself, so a job can be given one large file instead
+of many small images (``data.cache_uri``), and its numbers are those of a run on the images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from sweepmaker.config import argv
+from sweepmaker.config.errors import ConfigError, DataError
+from sweepmaker.data.cache.blob import Damaged, Writer, open_blob
+from sweepmaker.data.cache.pixels import Pixels
+from sweepmaker.data.source import ChannelSums, Source
+from sweepmaker.data.splits import IntArray
+
+KEY = "data.cache_uri"
+_PATTERN = "pixels-*.cache"
+_SECTIONS = ("source", "labels", "sums")
+_SUMS = 7  # pixels; sums of three channels; sums of their squares
+
+
+def pack(writer: Writer, source: Source, bad: Mapping[int, str]) -> None:
+    """Append to a cache what `PackedSource` needs of ``source``.
+
+    Args:
+        writer: of the cache.
+        source: checked.
+        bad: what is wrong with the items that are left out.
+    """
+    count = len(source.labels)
+    told = {
+        "name": source.name,
+        "class_names": source.class_names,
+        "given": {split: items.tolist() for split, items in source.given.items()},
+        "names": [source.item_name(item) for item in range(count)],
+        "bad": {str(item): reason for item, reason in bad.items()},
+    }
+    sums = np.zeros((count, _SUMS), np.int64)
+    for item in set(range(count)) - set(bad):
+        found = source.channel_sums(np.array([item]))
+        sums[item] = [found.pixels, *found.total, *found.squares]
+    writer.section("source", np.frombuffer(json.dumps(told, ensure_ascii=False).encode(), np.uint8))
+    writer.section("labels", source.labels)
+    writer.section("sums", sums)
+
+
+class PackedSource:
+    """The data set that a cache was made of, without its images: ``load`` has nothing to give.
+
+    Args:
+        path: the cache.
+
+    Raises:
+        Damaged: the file is not whole, or says nothing of its source.
+    """
+
+    is_decoded = False
+
+    def __init__(self, path: Path) -> None:
+        blob = open_blob(path)
+        self.pixels = Pixels(blob)
+        self.path = path
+        self.fingerprint = str(blob.about.get("fingerprint"))
+        text, labels, sums = (blob.array(name) for name in _SECTIONS)
+        try:
+            told = json.loads(text.tobytes())
+            self.name = str(told["name"])
+            self.class_names = [str(name) for name in told["class_names"]]
+            self.given: Mapping[str, IntArray] = {
+                str(split): np.array(items, np.int64) for split, items in told["given"].items()
+            }
+            self._names = [str(name) for name in told["names"]]
+            self._bad = {int(item): str(reason) for item, reason in told["bad"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Damaged(f"what it says of its source cannot be read ({error})") from error
+        self.labels: IntArray = labels
+        self._sums: npt.NDArray[np.int64] = sums
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        count = len(self._names)
+        items = [*self.given.values(), np.array(list(self._bad), np.int64)]
+        whole = self.labels.shape == (count,) and self._sums.shape == (count, _SUMS)
+        inside = all(not len(each) or 0 <= each.min() <= each.max() < count for each in items)
+        known = not count or (whole and self.labels.min() >= 0 and self.labels.max() < len(self.class_names))
+        if not (whole and inside and known):
+            raise Damaged("what it says of its source does not fit together")
+
+    def check(self) -> dict[int, str]:
+        return dict(self._bad)
+
+    def load(self, item: int) -> Tensor:
+        raise DataError(
+            f"{self._names[item]} is not in {self.path}, and its file is not here",
+            fix=f"build it with the settings of this run: python data.py action=cache ..., or set {KEY}=null",
+        )
+
+    def load_unchanged(self, item: int) -> Tensor:
+        return self.load(item)
+
+    def item_name(self, item: int) -> str:
+        return self._names[item]
+
+    def channel_sums(self, items: IntArray) -> ChannelSums:
+        sums = ChannelSums()
+        for pixels, *channels in self._sums[items].tolist():
+            sums.add(pixels, channels[:3], channels[3:])
+        return sums
+
+    def store(self) -> Path | None:
+        return None
+
+
+def open_packed(folder: Path, sides: set[int]) -> PackedSource:
+    """The cache in ``folder`` that has images of these short sides.
+
+    Args:
+        folder: holds one or more caches; nothing is written there.
+        sides: px, all of which the run needs.
+
+    Raises:
+        ConfigError: there is none, or none that fits, or several of different data.
+    """
+    found: list[PackedSource] = []
+    problems: list[str] = []
+    for path in sorted(folder.glob(_PATTERN)):
+        try:
+            source = PackedSource(path)
+        except (Damaged, OSError) as error:
+            problems.append(f"{path.name}: {error}")
+            continue
+        if missing := sides - source.pixels.sides():
+            has = ", ".join(map(str, sorted(source.pixels.sides())))
+            problems.append(f"{path.name}: has short sides of {has} px, not {', '.join(map(str, missing))}")
+        else:
+            found.append(source)
+    if not found:
+        raise ConfigError(
+            f"{folder} holds no cache for this run" + "".join(f"\n  {line}" for line in problems),
+            key=KEY,
+            allowed="a folder with what data.py action=cache made with this image_size and data.resize",
+        )
+    if len({source.fingerprint for source in found}) > 1:
+        raise ConfigError(
+            f"{folder} holds caches of different data: {', '.join(source.path.name for source in found)}",
+            key=KEY,
+            fix=f"a folder for each: {argv.word(KEY, folder / 'one')}",
+        )
+    return found[0]
+
+
+def refuse_missing(source: PackedSource, wanted: Any) -> None:
+    """Whether every (item, short side) of the plan ``wanted`` is in the cache.
+
+    Raises:
+        ConfigError: some are not: the cache was built for other splits or limits.
+    """
+    missing = [item for item, side in wanted.entries.tolist() if not source.pixels.has(item, side)]
+    if missing:
+        raise ConfigError(
+            f"{source.path} lacks {len(missing)} of the images of this run, such as "
+            f"{source.item_name(missing[0])}",
+            key=KEY,
+            allowed="a cache built with the splits and limits of this run",
+            fix="python data.py action=cache with the same data.splits, data.limit and seed",
+        )
