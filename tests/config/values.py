@@ -65,6 +65,7 @@ VALUES: dict[str, tuple[list[object], list[object]]] = {
     "model.dropout": ([None, 0, 0.3], [1, 1.5, -0.1, "auto"]),
     "model.weights_timeout_s": ([0, 10], [-1, None, INF]),
     "model.library": (["torchvision", "timm"], ["torch", None]),
+    "estimate": ([True, False, "auto"], [None, "yes", 1]),
     "data.cache_uri": ([".", None], [3, [1]]),
     "model.finetune": (["full", "head", "blocks", "gradual"], ["none", None, True]),
     "model.blocks": ([1, 5], [0, 1.5, None]),

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from launchers.embedded.runtimes.order import ROOT_MARK
+from tests.images import class_tree
 from tests.integration.runs import CHECKOUT, TINY, Ended, module, script
 
 LAUNCH = (*TINY, "epochs=2", "where=embedded", "job.include_untracked=true")
@@ -73,6 +74,31 @@ def test_the_trials_of_a_sweep_decode_their_images_once(place: Path, sweep: Ende
     folder = place / json.loads(sweep.out.splitlines()[-1])["folder"]
     files = {json.loads((folder / number / "run.json").read_text())["data"]["cache"] for number in "01"}
     assert files == {str(next((place / ".embedded" / "cache").glob("pixels-*.cache")))}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("embedded")
+def test_a_cache_stands_in_the_place_of_the_images(place: Path, sweep: Ended) -> None:
+    images = class_tree(place / "photos", images=6, size=(60, 40))
+    data = ["data=folder", "image_size=32", "batch_size=4"]
+    uri = "data.cache_uri=s3://sweepmaker/caches/photos"
+    words = ["action=cache", *data, f"data.root={images}", uri, "where=embedded"]
+    for sent in (1, 0):  # content-addressed: once is enough
+        built = script("data.py", *words, cwd=place)
+        assert built.code == 0, built.err
+        assert json.loads(built.out)["sent"] == sent
+    run = ["debug=fast", "model.name=mobilenet_v3_small", "model.weights=none", *data, "trainer.threads=1"]
+    here = place / "here"
+    assert script("train.py", *run, f"data.root={images}", f"hydra.run.dir={here}", cwd=place).code == 0
+    images.rename(place / "away")
+    launched = script("launch.py", *run, uri, "where=embedded", "job.include_untracked=true", cwd=place)
+    assert launched.code == 0, launched.err
+    folder = place / json.loads(launched.out.splitlines()[-1])["folder"]
+    there, ours = (json.loads((each / "run.json").read_text()) for each in (folder, here))
+    assert there["data"]["fingerprint"] == ours["data"]["fingerprint"]
+    assert there["data"]["counts"] == ours["data"]["counts"]
+    assert there["data"]["stats"] == ours["data"]["stats"]
+    assert "/input/data/cache/" in there["data"]["cache"]
 
 
 @pytest.mark.xdist_group("embedded")

@@ -39,8 +39,8 @@ __all__ = [
 
 TOP_LEVEL = (
     "lr", "batch_size", "epochs", "seed", "image_size", "objective", "train", "test", "ckpt_path",
-    "resume", "fail_fast", "custom", "paths", "data", "model", "optimizer", "scheduler", "trainer",
-    "callbacks", "logger",
+    "resume", "fail_fast", "estimate", "custom", "paths", "data", "model", "optimizer", "scheduler",
+    "trainer", "callbacks", "logger",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ RULES: dict[str, Rule] = {
     "train": BOOLEAN,
     "test": BOOLEAN,
     "fail_fast": BOOLEAN,
+    "estimate": either(BOOLEAN, AUTO),
     "ckpt_path": either(TEXT, NOTHING),
     "resume": either(TEXT, NOTHING),
     "data.source": one_of("digits", "fashion_mnist", "folder"),

@@ -56,9 +56,8 @@ class Classifier(LightningModule):
     Attributes:
         head_names: names of the layers that make the logits.
         head_only: only they train.
-        reduced: with ``head_only``, what the frozen backbone makes of training images is computed in
-            bfloat16; evaluation is not, so that its numbers are those of the model as it is served. Set
-            after building.
+        reduced: with ``head_only``, training images pass the frozen backbone in bfloat16; those of evaluation
+            don't, so that its numbers are those of the model as it is served. Set after building.
         network: the module whose ``state_dict`` is the model artifact.
         weights_: what really initialised the network, as run.json's ``weights`` holds it.
         channels_last: images are brought into that memory layout first; set after building.
@@ -106,6 +105,7 @@ class Classifier(LightningModule):
         )
         self.head_names = head_names(self.network)
         self._image_size = only_image_size(self.network)
+        self.finetune, self.blocks = finetune, blocks
         self.head_only = finetune == "head"
         self._optimizer = optimizer
         self._scheduler = scheduler

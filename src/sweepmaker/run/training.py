@@ -20,9 +20,11 @@ from sweepmaker.callbacks import MetricLines, Objective, ResumeCheckpoint
 from sweepmaker.callbacks.progress import progress_callback
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
+from sweepmaker.data import ImageDataModule
 from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
 from sweepmaker.run.clock import DataWait, FitClock
 from sweepmaker.run.csv_logger import MetricsCSV
+from sweepmaker.run.estimate import EstimateEpochs
 from sweepmaker.run.features import use_features
 from sweepmaker.run.folder import RunFolder
 from sweepmaker.run.record import RunRecord
@@ -98,6 +100,9 @@ class Run:
             own.append(progress_callback())
             arguments["enable_progress_bar"] = isinstance(own[-1], ProgressBar)
         callbacks = [*own, *build.instantiate_all(self.cfg.callbacks, "callbacks", Callback)]
+        if isinstance(self.data, ImageDataModule):
+            wanted = None if self.cfg.estimate == "auto" else bool(self.cfg.estimate)
+            callbacks.append(EstimateEpochs(wanted, self.data.say))
         if not any(isinstance(callback, ResumeCheckpoint) for callback in callbacks):
             callbacks.append(ResumeCheckpoint(str(self.folder.checkpoints)))
         others: list[Logger] = build.instantiate_all(self.cfg.logger, "logger", Logger)  # type: ignore[type-abstract]
