@@ -1,6 +1,9 @@
-"""The peers of train_throughput: a plain PyTorch loop with our settings, and torchvision's recipe.
+"""The candidates of train_throughput that are not `train.py` itself.
 
-python -m benchmarks.train_peers plain|torchvision ROOT EPOCHS SIZE BATCH [override ...]
+A plain PyTorch loop with our settings, torchvision's recipe, the same with a frozen backbone, and whole
+runs of ours with model.finetune=head.
+
+python -m benchmarks.train_peers plain|torchvision|frozen|head ROOT EPOCHS SIZE BATCH [override ...]
 """
 
 from __future__ import annotations
@@ -59,8 +62,36 @@ def plain(checkpoint: Path, epochs: int, overrides: list[str]) -> None:
         gate.done(seen)
 
 
-def reference(root: Path, checkpoint: Path, epochs: int, size: int, batch: int) -> None:
-    """The reference recipe of torchvision by default: Pillow, v1 transforms, NCHW, fp32, SGD."""
+def head(root: Path, turns: int, overrides: list[str]) -> None:
+    """Whole runs of ours, one a turn, each in a folder of its own that knows nothing of the ones before.
+
+    A turn is everything from reading the config to the last epoch: images decoded, features computed and
+    kept, head trained and validated, checkpoints written.
+    """
+    from sweepmaker.config.choices import Choices
+    from sweepmaker.run.folder import RunFolder
+    from sweepmaker.run.training import Run
+
+    gate = Gate()
+    for turn in range(turns):
+        gate.wait()
+        folder = root.parent / f"head-{turn}"
+        places = [f"paths.output_dir={folder}", f"data.cache_dir={folder}/cache"]
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = hydra.compose("train", [*overrides, *places])
+        folder.mkdir()
+        choices = Choices(quiet=True)
+        choices.add("threads", 1, "as all here")
+        run = Run(cfg, RunFolder(folder), choices)
+        run.trainer.fit(run.model, datamodule=run.data)
+        gate.done(int(cfg.epochs) * run.data.counts["train"])  # type: ignore[attr-defined]
+
+
+def reference(root: Path, checkpoint: Path, epochs: int, size: int, batch: int, *, frozen: bool) -> None:
+    """The reference recipe of torchvision by default: Pillow, v1 transforms, NCHW, fp32, SGD.
+
+    ``frozen``: only the classifier trains, as torchvision's tutorial on transfer learning does it.
+    """
     transform = transforms.Compose(
         [
             transforms.RandomResizedCrop(size),
@@ -73,7 +104,11 @@ def reference(root: Path, checkpoint: Path, epochs: int, size: int, batch: int) 
     dataset = ImageFolder(str(root / "train"), transform)
     loader = DataLoader(dataset, batch_size=batch, shuffle=True, drop_last=True)
     network = models.efficientnet_b2(num_classes=len(dataset.classes))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    if frozen:
+        network.requires_grad_(False)
+        network.classifier.requires_grad_(True)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.1, momentum=0.9, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30, gamma=0.1)
     criterion = nn.CrossEntropyLoss()
     network.train()
@@ -107,8 +142,10 @@ def main() -> None:
     checkpoint = root.parent / f"{kind}.pt"
     if kind == "plain":
         plain(checkpoint, int(epochs), overrides)
+    elif kind == "head":
+        head(root, int(epochs), overrides)
     else:
-        reference(root, checkpoint, int(epochs), int(size), int(batch))
+        reference(root, checkpoint, int(epochs), int(size), int(batch), frozen=kind == "frozen")
 
 
 if __name__ == "__main__":

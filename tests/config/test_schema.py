@@ -30,7 +30,7 @@ GOOD = {"lr": 1e-3, "ckpt_path": None, "train": True, "test": True}
 
 def test_trainer_keys_are_lightnings() -> None:
     lightnings = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
-    assert set(TRAINER_KEYS) == lightnings | {"_target_", "threads", "memory_format"}
+    assert set(TRAINER_KEYS) == lightnings | {"_target_", "threads", "memory_format", "compile"}
 
 
 @given(st.floats() | st.integers() | st.booleans() | st.text() | st.none())

@@ -78,6 +78,7 @@ VALUES: dict[str, tuple[list[object], list[object]]] = {
     "model.label_smoothing": ([0, 0.1], [1, -0.1, None]),
     "optimizer.weight_decay": ([0, 0.01, 2], [-0.01, NAN, "auto"]),
     "trainer.threads": ([1, 64, "auto"], [0, -1, 1.0, None, "all"]),
+    "trainer.compile": (["inductor", "eager", None], [True, 3, ""]),
     "trainer.memory_format": (["auto", "channels_last", "contiguous"], ["nhwc", None]),
     "trainer.accelerator": (["auto", "cpu", "gpu", "cuda", "mps"], ["tpu9", None, 0]),
     "trainer.accumulate_grad_batches": ([1, 8], [0, 1.5, {4: 2}]),

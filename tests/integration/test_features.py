@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from tests.integration.runs import SIGTERM, TINY, Ended, assert_equal_runs, script, train_and_signal
+from tests.integration.runs import (
+    SIGTERM,
+    TINY,
+    Ended,
+    assert_equal_runs,
+    script,
+    train_and_signal,
+    weights,
+)  # fmt: skip
 
 HEAD = [*TINY, "epochs=3", "model.finetune=head", "data.augment.crop_scale=null", "trainer.threads=1"]
 
@@ -82,3 +91,17 @@ def test_augmentation(place: Path) -> None:
     head(place, "views", *plain, "data.views=3")
     assert "3 augmented views" in choice(place, "views")["reason"]
     assert_equal_runs(place / "augmented", place / "views")  # three epochs, three views
+
+
+@pytest.mark.slow
+def test_a_compiled_network_ends_where_the_plain_one_does(place: Path) -> None:
+    words = [*TINY, "epochs=1", "trainer.threads=1", "data.limit.train=48"]
+    for name, more in (("plain", []), ("compiled", ["trainer.compile=aot_eager"])):
+        ended = script("train.py", *words, *more, f"hydra.run.dir={place / name}", cwd=place)
+        assert ended.code == 0, ended.err
+    plain, compiled = weights(place / "plain"), weights(place / "compiled")
+    assert plain.keys() == compiled.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-2, atol=1e-3)
+    refused = script("train.py", *words, "trainer.compile=inducto", cwd=place)
+    assert refused.code == 2 and "trainer.compile=inductor" in refused.err

@@ -57,6 +57,8 @@ def test_train_commands_run(words: list[str], finished: Path, tmp_path: Path) ->
         small += ["+data.batch_size=50", "test=false"]  # what this project's example takes
     elif not any(word.startswith("resume=") for word in words):
         small += [argument for argument in TINY if argument.split("=")[0] not in " ".join(words)]
+    if "model.finetune=gradual" in words:
+        small.append("trainer.max_epochs=2")  # one for the head alone, one for everything
     if "data.root=images" in words:
         small = ["debug=fast", "batch_size=4", *TINY[:2], "image_size=32"]
         words = [word for word in words if not word.startswith(("image_size", "model.weights"))]

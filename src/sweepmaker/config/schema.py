@@ -131,6 +131,7 @@ RULES: dict[str, Rule] = {
     "scheduler.eta_min": number(least=0),
     "trainer.threads": either(integer(1), AUTO),
     "trainer.memory_format": one_of("auto", "channels_last", "contiguous"),
+    "trainer.compile": either(TEXT, NOTHING),
     "trainer.accelerator": one_of("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.strategy": either(TEXT, NODE),
     "trainer.devices": either(

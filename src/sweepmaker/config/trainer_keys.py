@@ -1,7 +1,7 @@
 """Keys of the trainer node: Lightning's arguments (a test holds the lists equal) and two of ours."""
 
 TRAINER_KEYS = (
-    "_target_", "threads", "memory_format", "accelerator", "strategy", "devices", "num_nodes",
+    "_target_", "threads", "memory_format", "compile", "accelerator", "strategy", "devices", "num_nodes",
     "precision", "logger", "callbacks", "fast_dev_run", "max_epochs", "min_epochs", "max_steps",
     "min_steps", "max_time", "limit_train_batches", "limit_val_batches", "limit_test_batches",
     "limit_predict_batches", "overfit_batches", "val_check_interval", "check_val_every_n_epoch",

@@ -59,7 +59,7 @@ def check_gradual(trainer: Trainer, head_epochs: int) -> None:
         ConfigError: that is the whole run, or several processes train together.
     """
     epochs = trainer.max_epochs
-    if epochs is not None and 0 <= epochs <= head_epochs:
+    if epochs is not None and 0 <= epochs <= head_epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         raise ConfigError(
             f"{head_epochs} of {epochs} epochs leave none for the backbone",
             key="model.head_epochs",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
@@ -23,6 +25,7 @@ def trainer_arguments(cfg: DictConfig, choices: Choices) -> tuple[dict[str, Any]
     """
     node: dict[str, Any] = dict(OmegaConf.to_container(cfg.trainer, resolve=True))  # type: ignore[arg-type]
     node.pop("threads", None)
+    node.pop("compile", None)
     memory_format = node.pop("memory_format", "auto")
     device = _device(node.get("accelerator", "auto"), choices)
     node["accelerator"] = device
@@ -62,6 +65,24 @@ def _precision(wanted: Any, device: str, choices: Choices) -> Any:
         return "16-mixed"
     choices.add("precision", "32-true", f"bfloat16 training does not pay on {device} at these image sizes")
     return "32-true"
+
+
+def compile_network(model: LightningModule, backend: str | None) -> None:
+    """``trainer.compile``: what is called as the network goes through torch.compile; names and weights stay.
+
+    Raises:
+        ConfigError: torch knows no such backend.
+    """
+    if backend is None:
+        return
+    known = torch.compiler.list_backends(exclude_tags=())
+    if backend not in known:
+        near = get_close_matches(backend, known, n=1)
+        raise ConfigError(f"torch.compile has no backend {backend!r}", key="trainer.compile",
+                          allowed=f"null, {', '.join(known)}",
+                          fix=f"trainer.compile={near[0] if near else 'inductor'}")  # fmt: skip
+    network = getattr(model, "network", None)
+    (network if isinstance(network, nn.Module) else model).compile(backend=backend)
 
 
 def reduced_features(trainer: Trainer) -> tuple[bool, str]:

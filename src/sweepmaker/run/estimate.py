@@ -127,7 +127,9 @@ def _has_blocks(module: Classifier) -> bool:
 def table(found: list[Option]) -> list[str]:
     """A line each, aligned."""
     width = max(len(option.name) for option in found)
-    return [f"  {option.name:{width}}  {option.seconds:8.1f} s  {option.remark}".rstrip() for option in found]
+    times = ["under 0.1" if option.seconds < 0.1 else f"{option.seconds:.1f}" for option in found]
+    rows = zip(found, times, strict=True)
+    return [f"  {option.name:{width}}  {seconds:>9} s  {option.remark}".rstrip() for option, seconds in rows]
 
 
 def _step(module: Classifier, images: Tensor, labels: Tensor, finetune: str) -> float:

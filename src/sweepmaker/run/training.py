@@ -72,6 +72,7 @@ class Run:
         net: Any = model
         if channels_last and hasattr(net, "channels_last"):  # a module of the user's own stays as it is
             net.to(memory_format=torch.channels_last).channels_last = True
+        auto.compile_network(model, self.cfg.trainer.get("compile"))
         return model
 
     def _load_backbone(self) -> None:
