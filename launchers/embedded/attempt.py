@@ -68,12 +68,8 @@ class Attempt:
             for channel in self._document.get("InputDataConfig", []):
                 files = artifacts.channel_files(self._parts.store, channel)
                 tree.channels(self.ml, channel["ChannelName"], files)
-            if self.checkpoints is None:
-                pass
-            elif keep_checkpoints:
-                self.checkpoints.recall()
-            elif not self.checkpoints.restore() and not self._first:
-                self._note_nothing_restored()
+            if self.checkpoints is not None:
+                self._bring_back(self.checkpoints, keep_checkpoints)
         return spec
 
     def run(
@@ -215,8 +211,13 @@ class Attempt:
         record = self.folder / "checkpoints.json"
         return artifacts.Checkpoints(self._parts.store, folder, config["S3Uri"], self.within, record)
 
-    def _note_nothing_restored(self) -> None:
-        """The one way in which a script that knows nothing of tuning jobs loses its checkpoints."""
+    def _bring_back(self, checkpoints: artifacts.Checkpoints, here: bool) -> None:
+        if here:
+            checkpoints.recall()
+            return
+        if checkpoints.restore() or self._first:
+            return
+        # a script that knows nothing of tuning jobs does not write below its own name
         where = f"below {self._name}/ of the checkpoints in S3" if self.within else "in S3"
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"embedded SageMaker: no checkpoint {where}: the training job begins anew\n")

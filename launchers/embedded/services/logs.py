@@ -23,6 +23,7 @@ class Logs:
 
     def __init__(self) -> None:
         self._first: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # of a stream: where whole lines begin
+        self._total = 0  # whole lines at most; streams that clients deleted are still in it
 
     def put(self, group: str, stream: str, lines: list[tuple[int, str]]) -> None:
         """
@@ -38,6 +39,7 @@ class Logs:
             events = [{"timestamp": when, "message": text} for when, text in lines]
             # Not the backend's own `put_log_events`: it refuses lines that are 14 days old.
             backend.groups[group].put_log_events(stream, events)
+            self._total += len(events)
             self._bound(backend.groups[group].streams[stream])
 
     def _bound(self, stream: Any) -> None:
@@ -47,10 +49,12 @@ class Logs:
         if len(stream.events) > _MOST:
             del stream.events[: _MOST // 2]
             self._first[stream] = max(0, self._first[stream] - _MOST // 2)
-        total = sum(map(self._whole, self._first))
+        if self._total <= _TOTAL:
+            return
+        self._total = sum(map(self._whole, self._first))
         for other in list(self._first):  # the oldest first
-            if total > _TOTAL and other is not stream:
-                total -= self._whole(other)
+            if self._total > _TOTAL and other is not stream:
+                self._total -= self._whole(other)
                 self._drop(other, 0)
 
     def _whole(self, stream: Any) -> int:
