@@ -16,6 +16,7 @@ from launchers.embedded.state import TRAINING, TUNING, Job
 from launchers.embedded.sweeps import Sweep
 
 _LOOK_S = 1.0  # time limits of tuning jobs are looked at so often
+_CLEARED_S = 10.0  # a deletion waits so long for who removes files of the same job
 NO_SUCCESS = (
     "No training job succeeded. For additional details, please take a look at the training job failures "
     "by listing training jobs for the hyperparameter tuning job."
@@ -72,7 +73,9 @@ class Conductor:
         self.wake()
 
     def forget(self, name: str) -> None:
-        """Remove the folder of a training job that was deleted."""
+        """Remove the folder of a training job that is being deleted, after its own thread has cleared up."""
+        with self._changed:
+            self._changed.wait_for(lambda: name not in self._lives, timeout=_CLEARED_S)
         shutil.rmtree(self._parts.root.job(name), ignore_errors=True)
 
     def close(self) -> None:
@@ -140,6 +143,7 @@ class Conductor:
         thread.start()
 
     def _run(self, life: Lifecycle, job: Job) -> None:
+        owing: set[str] = set()
         try:
             life.run()
             ended = self._state.get(TRAINING, job.name)
@@ -147,12 +151,12 @@ class Conductor:
                 self._sweep(job.parent).tell(job.private["number"], _told(ended))
         except Exception:  # nothing can be written, for example: what is left undone is tried again
             print(f"{job.name}: {traceback.format_exc()}", file=sys.stderr, flush=True)
-            with self._changed:
-                self._owing |= {job.parent} if job.parent else set()
+            owing = {job.parent} if job.parent else set()
             self._pause()
         finally:
-            with self._changed:
+            with self._changed:  # at once: while it lives, telling is its own business
                 self._lives.pop(job.name, None)
+                self._owing |= owing
             self.wake()
 
     def _reached(self, job: Job, reached: list[tuple[int, float]]) -> None:
@@ -174,6 +178,8 @@ class Conductor:
     def _conduct(self, tuning: Job) -> None:
         sweep = self._sweep(tuning.name)
         with self._changed:
+            # one that has ended counts until the search was told: what comes next may depend on it
+            names = {name for name, life in self._lives.items() if life.parent == tuning.name}
             if tuning.name in self._owing:
                 self._settle(tuning, sweep)
                 self._owing.discard(tuning.name)
@@ -185,8 +191,7 @@ class Conductor:
                 if trial.status == "InProgress":
                     self.stop_trial(trial.name, over)
         exhausted = over is not None
-        # one that has ended counts until the search was told: what comes next may depend on it
-        names = {trial.name for trial in going} | self._untold(tuning.name)
+        names |= {trial.name for trial in going}
         while not exhausted and len(names) < int(limits["MaxParallelTrainingJobs"]):
             new = sweep.next()
             if new is None:
@@ -196,11 +201,6 @@ class Conductor:
                 self._live(new)
         if exhausted and not names:
             self._finish(tuning, sweep)
-
-    def _untold(self, tuning: str) -> set[str]:
-        """Trials whose threads are still at work."""
-        with self._changed:
-            return {name for name, life in self._lives.items() if life.parent == tuning}
 
     def _settle(self, tuning: Job, sweep: Sweep) -> None:
         """Trials that had ended before the search could be told: the server was killed, or it failed."""

@@ -120,6 +120,26 @@ def test_a_job_created_again_before_the_first_has_cleared_up_is_run(scene: Scene
     assert scene.lives == ["again", "again"]
 
 
+def test_a_deletion_waits_for_who_clears_up(scene: Scene) -> None:
+    go, folder = threading.Event(), scene.root.job("going")
+
+    def slow_to_clear_up(name: str) -> None:
+        folder.mkdir()
+        scene.complete(name)
+        go.wait(20)
+        (folder / "late").touch()
+
+    scene.act = slow_to_clear_up
+    scene.add("going")
+    scene.conductor.start()
+    until(lambda: scene.status("going") == "Completed", "its end")
+    deletion = threading.Thread(target=scene.conductor.forget, args=("going",))
+    deletion.start()
+    go.set()
+    deletion.join(20)
+    assert not folder.exists()
+
+
 def test_a_search_that_could_not_be_told_is_told_later(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     add_call, failures = State.add_call, [1]
 
