@@ -124,10 +124,9 @@ def test_a_deletion_waits_for_who_clears_up(scene: Scene) -> None:
     go, folder = threading.Event(), scene.root.job("going")
 
     def slow_to_clear_up(name: str) -> None:
-        folder.mkdir()
         scene.complete(name)
         go.wait(20)
-        (folder / "late").touch()
+        folder.mkdir()
 
     scene.act = slow_to_clear_up
     scene.add("going")
@@ -135,8 +134,10 @@ def test_a_deletion_waits_for_who_clears_up(scene: Scene) -> None:
     until(lambda: scene.status("going") == "Completed", "its end")
     deletion = threading.Thread(target=scene.conductor.forget, args=("going",))
     deletion.start()
+    deletion.join(0.2)
     go.set()
     deletion.join(20)
+    until(lambda: not scene.conductor._lives, "its thread's end")
     assert not folder.exists()
 
 
