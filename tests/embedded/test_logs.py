@@ -79,14 +79,14 @@ def test_the_newest_lines_are_kept_and_followers_miss_none(
 ) -> None:
     monkeypatch.setattr(kept, "_KEPT", 100)
     logs, client = running.services.logs, running.client("logs")
-    put(logs, "job/algo-1-0", 0, 150)
-    followed, token = messages(client, "job/algo-1-0")
+    put(logs, "newest/algo-1-0", 0, 150)
+    followed, token = messages(client, "newest/algo-1-0")
     for begin in range(150, 1000, 50):
-        put(logs, "job/algo-1-0", begin, begin + 50)
-        more, token = messages(client, "job/algo-1-0", token)
+        put(logs, "newest/algo-1-0", begin, begin + 50)
+        more, token = messages(client, "newest/algo-1-0", token)
         followed += more
     assert followed == [f"line {number}" for number in range(1000)]
-    found, _ = messages(client, "job/algo-1-0")
+    found, _ = messages(client, "newest/algo-1-0")
     assert len(found) == 1000
     assert found.count(GONE) >= 800
     assert found[-100:] == [f"line {number}" for number in range(900, 1000)]
