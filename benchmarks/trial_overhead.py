@@ -87,7 +87,7 @@ def forked(runtime: Runtime, folder: Path, archive: Path) -> float:
             "sagemaker_submit_directory": "s3://bucket/code.tar.gz",
         },
         environment={"TRAINING_JOB_NAME": here.name}, channels={}, instance_type="ml.m5.large",
-        instance_count=1, checkpoint_path=None, image="", entrypoint=None, cores=(),
+        checkpoint_path=None, image="", entrypoint=None, cores=(),
         threads=1, gpus=(), code=archive,
     )  # fmt: skip
     tree.write(spec.ml, job=spec)

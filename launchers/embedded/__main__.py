@@ -76,16 +76,19 @@ def _stop(folder: Path) -> None:
     if serving is None:
         print(f"no server works in {folder}", file=sys.stderr)
         return
-    process = psutil.Process(int(serving["pid"]))
-    process.terminate()
+    pid = int(serving["pid"])
     try:
+        process = psutil.Process(pid)
+        process.terminate()
         process.wait(_STOP_S)
+    except psutil.NoSuchProcess:
+        pass  # it ended in this very moment
     except psutil.TimeoutExpired:
         raise UserError(
-            f"process {process.pid} at {serving['endpoint_url']} has not ended in {_STOP_S:g} s",
-            fix=f"kill -9 {process.pid}   (nothing is lost: trials start again from their checkpoints)",
+            f"process {pid} at {serving['endpoint_url']} has not ended in {_STOP_S:g} s",
+            fix=f"kill -9 {pid}   (nothing is lost: trials start again from their checkpoints)",
         ) from None
-    print(f"stopped the server of {folder} (process {process.pid})", file=sys.stderr)
+    print(f"stopped the server of {folder} (process {pid})", file=sys.stderr)
 
 
 def _fault(root: Root, words: list[str]) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from launchers.embedded.root import REGION
-
-_TRIES = 10  # against somebody who uploads the same key all the time
+from sweepmaker.run.atomic import write_json
 
 
 class Objects(Protocol):
     """The S3 of this server."""
 
+    def pinned(self) -> AbstractContextManager[None]: ...
     def list(self, bucket: str, prefix: str) -> list[tuple[str, int, Path]]: ...
     def put_file(self, bucket: str, key: str, path: Path, *, move: bool = False) -> None: ...
     def delete(self, bucket: str, key: str) -> None: ...
@@ -30,8 +31,8 @@ class DownloadError(Exception):
 
 def split(uri: str) -> tuple[str, str]:
     """Bucket and key, or prefix, of an ``s3://`` address."""
-    parts = urlsplit(uri, allow_fragments=False)
-    return parts.netloc, uri.split(parts.netloc, 1)[1].lstrip("/") if parts.netloc else ""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key.lstrip("/")
 
 
 def channel_files(store: Objects, channel: Mapping[str, Any]) -> list[tuple[str, Path]]:
@@ -73,19 +74,15 @@ def code(store: Objects, hyperparameters: Mapping[str, str], folder: Path) -> Pa
         return None
     bucket, key = split(uri)
     target = folder / ("sourcedir.py" if key.endswith(".py") else "sourcedir.tar.gz")
-    for _ in range(_TRIES):
-        path = next((path for name, _, path in store.list(bucket, key) if name == key), None)
-        if path is None:
-            break
-        target.unlink(missing_ok=True)
-        try:
-            target.hardlink_to(path)
-        except FileNotFoundError:  # replaced in this very moment
-            continue
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(path, target)
-        return target
-    raise DownloadError(f"ClientError: {uri} (sagemaker_submit_directory) does not exist")
+    path = next((path for name, _, path in store.list(bucket, key) if name == key), None)
+    if path is None:
+        raise DownloadError(f"ClientError: {uri} (sagemaker_submit_directory) does not exist")
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(path)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(path, target)
+    return target
 
 
 def upload(store: Objects, folder: Path, address: str, name: str, *, compressed: bool) -> str | None:
@@ -129,34 +126,59 @@ class Checkpoints:
         folder: where the trial writes.
         uri: CheckpointConfig's S3Uri.
         within: of what is there, only what lies below this folder is the trial's own; empty for all.
+        record: file that tells the next server what was copied.
     """
 
-    def __init__(self, store: Objects, folder: Path, uri: str, within: str) -> None:
+    def __init__(self, store: Objects, folder: Path, uri: str, within: str, record: Path) -> None:
         self._store = store
         self._folder = folder
         self._bucket, prefix = split(uri)
         self._prefix = prefix.rstrip("/")
         self._within = PurePosixPath(within)
-        self._copied: dict[str, tuple[int, int]] = {}
+        self._record = record
+        self._copied: dict[str, tuple[int, int] | None] = {}
 
-    def restore(self) -> None:
-        """Bring back what is in S3, for a job that starts again on another machine."""
+    def recall(self) -> None:
+        """For a job that goes on where it was: what was copied, and so may have to be deleted."""
+        try:
+            names = json.loads(self._record.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            names = []
+        self._copied = dict.fromkeys(names)
+
+    def restore(self) -> int:
+        """Bring back what is in S3, for a job that starts again on another machine; how many files.
+
+        Raises:
+            DownloadError: a key is a file here and a folder there.
+        """
+        self._copied = {}
         start = "/".join(part for part in (self._prefix, str(self._within)) if part not in ("", "."))
         for key, _, path in self._store.list(self._bucket, f"{start}/" if start else ""):
             name = key.removeprefix(self._prefix).lstrip("/")
             if key.endswith("/") or ".." in PurePosixPath(name).parts:
                 continue
             target = self._folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())  # a copy: the trial may write into it
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)  # a copy: the trial may write into it
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                raise DownloadError(
+                    f"ClientError: Data download failed:Failed to download data. The S3 key "
+                    f"{ascii(key)[:200]} of the checkpoints is a file and a folder at once."
+                ) from None
             self._copied[name] = _state(target)
+        self._keep()
+        return len(self._copied)
 
     def copy(self) -> None:
         """Bring S3 up to what is in the folder."""
-        there: set[str] = set()
-        for path in _files(self._folder):
-            name = path.relative_to(self._folder).as_posix()
-            there.add(name)
+        files = {path.relative_to(self._folder).as_posix(): path for path in _files(self._folder)}
+        there = set(files)
+        if new := there - set(self._copied):
+            self._copied |= dict.fromkeys(new)
+            self._keep()  # first: what is in S3 and not in the record would never be deleted
+        for name, path in files.items():
             try:
                 state = _state(path)
                 if self._copied.get(name) != state:
@@ -167,6 +189,9 @@ class Checkpoints:
         for name in set(self._copied) - there:
             self._store.delete(self._bucket, self._key(name))
             del self._copied[name]
+
+    def _keep(self) -> None:
+        write_json(self._record, sorted(self._copied))
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import time
@@ -15,12 +16,14 @@ from launchers.embedded.logs import LogReader
 from launchers.embedded.metrics import Metrics
 from launchers.embedded.parts import Parts
 from launchers.embedded.root import REGION
+from launchers.embedded.runtimes import namespace
 from launchers.embedded.runtimes.spec import Handle, LostError, Runtime, TrialSpec
 from launchers.embedded.slots import Slot
 from launchers.embedded.state import Job
 
 _OPT_ML = PurePosixPath("/opt/ml")
 _SHUTDOWN_GRACE_S = 30.0  # a server that is told to end waits so long for its trials to save at most
+_LATE_S = 5.0  # and then so long for what they printed
 
 
 class Attempt:
@@ -39,8 +42,10 @@ class Attempt:
         self.folder = parts.root.job(job.name)
         self.ml = self.folder / "ml"
         self.checkpoints = self._checkpoints(job)
-        self.seconds = 0.0
-        """That the process ran."""
+        self._before = float(job.private.get("seconds", 0.0))
+        self.seconds = self._before
+        """That the job's processes ran, in this attempt and in those before."""
+        self._first = job.private["attempts"] == 0
         self.stream = f"{job.name}/algo-1-{int(time.time())}"
         """Its log in CloudWatch."""
         self.log = self.folder / "log"
@@ -57,13 +62,14 @@ class Attempt:
             DownloadError: an input is not there.
         """
         self._clear(keep_checkpoints and self.checkpoints is not None)
-        spec = self._spec()
-        tree.write(self.ml, job=spec)
-        for channel in self._document.get("InputDataConfig", []):
-            files = artifacts.channel_files(self._parts.store, channel)
-            tree.channels(self.ml, channel["ChannelName"], files)
-        if self.checkpoints is not None and not keep_checkpoints:
-            self.checkpoints.restore()
+        with self._parts.store.pinned():
+            spec = self._spec()
+            tree.write(self.ml, job=spec)
+            for channel in self._document.get("InputDataConfig", []):
+                files = artifacts.channel_files(self._parts.store, channel)
+                tree.channels(self.ml, channel["ChannelName"], files)
+            if self.checkpoints is not None:
+                self._bring_back(self.checkpoints, keep_checkpoints)
         return spec
 
     def run(
@@ -74,6 +80,7 @@ class Attempt:
         *,
         stopped: Callable[[], str | None],
         told: Callable[[list[tuple[int, float]]], None],
+        ending: Callable[[str], None],
     ) -> tuple[int | None, str | None]:
         """Start the process and stay with it.
 
@@ -82,7 +89,9 @@ class Attempt:
             spec: as `prepare` made it.
             metrics: take in its output.
             stopped: why it is to end now, or None; asked again and again.
-            told: called when there are new values, with (resource, value) of the objective.
+            told: called when there are new values, with (resource, value) of the objective, and now and
+                then without.
+            ending: called with why the process has just been asked to end.
 
         Returns:
             (exit code, why it was asked to end). The code is None where nobody can tell it: the
@@ -91,13 +100,13 @@ class Attempt:
         self.log.touch()
         # from where a server that was killed had come to, not from the end: what it didn't see counts
         reader = LogReader(self.log, min(self.read, self.log.stat().st_size), self._parts.logs, self.stream)
-        started = time.monotonic()
         handle = runtime.start(spec, self.log)
+        started = time.monotonic()  # now: the first one waits until a warm process is warm
         try:
-            return self._watch(handle, reader, metrics, started, stopped, told)
+            return self._watch(handle, reader, metrics, started, stopped, told, ending)
         finally:
             handle.kill()  # nothing of it is left, whatever happened here
-            self.seconds = time.monotonic() - started
+            self.seconds = self._before + time.monotonic() - started
 
     def _watch(
         self,
@@ -107,38 +116,42 @@ class Attempt:
         started: float,
         stopped: Callable[[], str | None],
         told: Callable[[list[tuple[int, float]]], None],
+        ending: Callable[[str], None],
     ) -> tuple[int | None, str | None]:
         settings, asked, deadline, copied = self._parts.settings, None, 0.0, started
-        limit = float(self._document["StoppingCondition"].get("MaxRuntimeInSeconds", 86400))
         while True:
             code, over = _waited(handle, settings.poll_s)
-            lines = self._look(reader, metrics, told, last=over)
-            if over:
-                self._copy_checkpoints()
-                return code, asked
             now = time.monotonic()
+            self.seconds = self._before + now - started
+            if not over and asked is not None and now >= deadline:
+                handle.kill()
+                code, over = -signal.SIGKILL, True
+            if over:
+                self._read_all(reader, metrics, told, _LATE_S if asked == "shutdown" else math.inf)
+                self.save_checkpoints()
+                return code, asked
+            lines = self._look(reader, metrics, told, last=False)
             if asked is None:
-                asked = self._reason(lines, now - started, limit, stopped)
+                asked = self._reason(lines, now - started, stopped)
                 if asked is not None:
                     grace = settings.stop_grace_s
                     deadline = now + (min(grace, _SHUTDOWN_GRACE_S) if asked == "shutdown" else grace)
                     handle.terminate()
-            elif now >= deadline:
-                handle.kill()
-                self._look(reader, metrics, told, last=True)
-                self._copy_checkpoints()
-                return -signal.SIGKILL, asked
+                    ending(asked)
             if now - copied >= settings.checkpoint_s:
-                self._copy_checkpoints()
+                self.save_checkpoints()
+                told([])
                 copied = time.monotonic()
 
-    def _reason(
-        self, lines: list[str], seconds: float, limit: float, stopped: Callable[[], str | None]
-    ) -> str | None:
+    def _reason(self, lines: list[str], seconds: float, stopped: Callable[[], str | None]) -> str | None:
+        """Why the process is to end that has run for ``seconds``, or None."""
         if (why := stopped()) is not None:
             return why
-        if seconds >= limit:
+        # of all attempts together: CreateTrainingJob, API reference
+        if self.seconds >= float(self._document["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)):
             return "max_runtime"
+        if wait_is_over(self._document):
+            return "max_wait"
         if self._document.get("EnableManagedSpotTraining"):
             step = next((line for line in reversed(lines) if has_step(line)), None)
             if self._parts.faults.interrupts(self._name, seconds=seconds, line=step):
@@ -160,15 +173,30 @@ class Attempt:
             told(reached)
         return lines
 
-    def _copy_checkpoints(self) -> None:
+    def _read_all(
+        self,
+        reader: LogReader,
+        metrics: Metrics,
+        told: Callable[[list[tuple[int, float]]], None],
+        seconds: float,
+    ) -> None:
+        """What a process that has ended left; of more than fits into ``seconds`` the next server reads on."""
+        deadline = time.monotonic() + seconds
+        self._look(reader, metrics, told, last=True)
+        while reader.behind and time.monotonic() < deadline:
+            self._look(reader, metrics, told, last=True)
+
+    def save_checkpoints(self) -> None:
+        """Bring S3 up to what the process has written."""
         if self.checkpoints is not None:
             self.checkpoints.copy()
 
     def _clear(self, keep_checkpoints: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not keep_checkpoints:
-            shutil.rmtree(self.ml, ignore_errors=True)
+            clear(self.ml)
             return
+        namespace.clean(self.ml)  # of a trial whose guard was killed
         for name in ("input", "model", "output", "code"):
             shutil.rmtree(self.ml / name, ignore_errors=True)
 
@@ -179,8 +207,20 @@ class Attempt:
         local = PurePosixPath(config.get("LocalPath") or "/opt/ml/checkpoints")
         folder = self.ml / local.relative_to(_OPT_ML)
         # trials of a tuning job share the address: each brings back only what is below its own name
-        within = job.name if job.parent else ""
-        return artifacts.Checkpoints(self._parts.store, folder, config["S3Uri"], within)
+        self.within = job.name if job.parent else ""
+        record = self.folder / "checkpoints.json"
+        return artifacts.Checkpoints(self._parts.store, folder, config["S3Uri"], self.within, record)
+
+    def _bring_back(self, checkpoints: artifacts.Checkpoints, here: bool) -> None:
+        if here:
+            checkpoints.recall()
+            return
+        if checkpoints.restore() or self._first:
+            return
+        # a script that knows nothing of tuning jobs does not write below its own name
+        where = f"below {self._name}/ of the checkpoints in S3" if self.within else "in S3"
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(f"embedded SageMaker: no checkpoint {where}: the training job begins anew\n")
 
     def _spec(self) -> TrialSpec:
         document = self._document
@@ -204,7 +244,6 @@ class Attempt:
             },
             channels=_channels(document),
             instance_type=str(resources.get("InstanceType", "ml.m5.large")),
-            instance_count=1,
             checkpoint_path=(config.get("LocalPath") or "/opt/ml/checkpoints") if config else None,
             image=str(specification.get("TrainingImage", "")),
             entrypoint=entry or None,
@@ -239,14 +278,15 @@ def _channels(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return found
 
 
-def failure_of(ml: Path, code: int | None) -> str:
-    """FailureReason of a process that ended with ``code`` (negative: by that signal)."""
-    path = ml / "output" / "failure"
-    try:
-        text = path.read_bytes()[:4096].decode(errors="replace").strip()
-    except OSError:
-        text = ""
-    number = code if code is None or code >= 0 else 128 - code
-    if not text:
-        text = "the process was killed" if number == 137 else "no failure was written"
-    return f"AlgorithmError: {text[:1024]}, exit code: {number}"[:1024]
+def wait_is_over(document: Mapping[str, Any]) -> bool:
+    """Of a spot job: waiting and training have taken MaxWaitTimeInSeconds together."""
+    longest = document["StoppingCondition"].get("MaxWaitTimeInSeconds")
+    if longest is None or not document.get("EnableManagedSpotTraining"):
+        return False
+    return bool(time.time() - document["CreationTime"] >= float(longest))
+
+
+def clear(ml: Path) -> None:
+    """Remove a trial's folder, and what lies beside it where its guard was killed."""
+    namespace.clean(ml)
+    shutil.rmtree(ml, ignore_errors=True)

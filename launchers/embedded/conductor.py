@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from launchers.embedded.lifecycle import Lifecycle
@@ -15,6 +16,7 @@ from launchers.embedded.state import TRAINING, TUNING, Job
 from launchers.embedded.sweeps import Sweep
 
 _LOOK_S = 1.0  # time limits of tuning jobs are looked at so often
+_CLEARED_S = 10.0  # a deletion waits so long for who removes files of the same job
 NO_SUCCESS = (
     "No training job succeeded. For additional details, please take a look at the training job failures "
     "by listing training jobs for the hyperparameter tuning job."
@@ -40,6 +42,7 @@ class Conductor:
         self._news = True
         self._closing = False
         self._lives: dict[str, _Life] = {}
+        self._owing: set[str] = set()  # tuning jobs whose search may not know of every trial's end
         self._sweeps: dict[str, Sweep] = {}
         self._thread = threading.Thread(target=self._work, name="conductor")
 
@@ -47,7 +50,6 @@ class Conductor:
         """Begin; jobs that an earlier server left unfinished go on."""
         for job in self._state.jobs(TRAINING, statuses=("Stopping",)):
             with self._state.change(TRAINING, job.name) as changed:
-                changed.document["TrainingJobStatus"] = "InProgress"  # it ends as it was asked to
                 changed.private.setdefault("stop", "user")
         self._thread.start()
 
@@ -71,7 +73,9 @@ class Conductor:
         self.wake()
 
     def forget(self, name: str) -> None:
-        """Remove the folder of a training job that was deleted."""
+        """Remove the folder of a training job that is being deleted, after its own thread has cleared up."""
+        with self._changed:
+            self._changed.wait_for(lambda: name not in self._lives, timeout=_CLEARED_S)
         shutil.rmtree(self._parts.root.job(name), ignore_errors=True)
 
     def close(self) -> None:
@@ -104,19 +108,34 @@ class Conductor:
                     return
             try:
                 self._look()
-            except Exception:  # one job's trouble is not the others'
+            except Exception:
                 traceback.print_exc(file=sys.stderr)
-                time.sleep(_LOOK_S)
+                self._pause()
 
     def _look(self) -> None:
         for job in self._state.jobs(TRAINING, statuses=("InProgress", "Stopping")):
-            self._live(job)
+            self._apart(self._live, job)
         for tuning in self._state.jobs(TUNING, statuses=("InProgress", "Stopping")):
-            self._conduct(tuning)
+            self._apart(self._conduct, tuning)
+
+    def _apart(self, work: Callable[[Job], None], job: Job) -> None:
+        """One job's trouble is not the others'."""
+        try:
+            work(job)
+        except Exception:
+            print(f"{job.name}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+
+    def _pause(self) -> None:
+        """What failed is not tried again at once."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, timeout=_LOOK_S)
 
     def _live(self, job: Job) -> None:
         with self._changed:
             if job.name in self._lives or self._closing:
+                return
+            now = self._state.get(TRAINING, job.name)
+            if now is None or now.ended:  # since the caller looked: who ends is written first, then let go
                 return
             life = Lifecycle(self._parts, job.name, lambda reached: self._reached(job, reached))
             thread = threading.Thread(target=self._run, args=(life, job), name=job.name)
@@ -124,14 +143,21 @@ class Conductor:
         thread.start()
 
     def _run(self, life: Lifecycle, job: Job) -> None:
-        life.run()
-        ended = self._state.get(TRAINING, job.name)
-        if ended is not None and ended.ended and job.parent:
-            self._sweep(job.parent).tell(job.private["number"], _told(ended))
-        with self._changed:
-            if ended is None or ended.ended:
-                del self._lives[job.name]
-        self.wake()
+        owing: set[str] = set()
+        try:
+            life.run()
+            ended = self._state.get(TRAINING, job.name)
+            if ended is not None and ended.ended and job.parent:
+                self._sweep(job.parent).tell(job.private["number"], _told(ended))
+        except Exception:  # nothing can be written, for example: what is left undone is tried again
+            print(f"{job.name}: {traceback.format_exc()}", file=sys.stderr, flush=True)
+            owing = {job.parent} if job.parent else set()
+            self._pause()
+        finally:
+            with self._changed:  # at once: while it lives, telling is its own business
+                self._lives.pop(job.name, None)
+                self._owing |= owing
+            self.wake()
 
     def _reached(self, job: Job, reached: list[tuple[int, float]]) -> None:
         if job.parent and self._sweep(job.parent).report(job.private["number"], reached):
@@ -144,12 +170,19 @@ class Conductor:
             if name not in self._sweeps:
                 job = self._state.get(TUNING, name)
                 assert job is not None, name
-                sweep = self._sweeps[name] = Sweep(self._state, job)
+                sweep = Sweep(self._state, job)
                 self._settle(job, sweep)
+                self._sweeps[name] = sweep
             return self._sweeps[name]
 
     def _conduct(self, tuning: Job) -> None:
         sweep = self._sweep(tuning.name)
+        with self._changed:
+            # one that has ended counts until the search was told: what comes next may depend on it
+            names = {name for name, life in self._lives.items() if life.parent == tuning.name}
+            if tuning.name in self._owing:
+                self._settle(tuning, sweep)
+                self._owing.discard(tuning.name)
         going = self._state.jobs(TRAINING, parent=tuning.name, statuses=("InProgress", "Stopping"))
         limits = tuning.document["HyperParameterTuningJobConfig"]["ResourceLimits"]
         over = self._over(tuning, sweep, limits)
@@ -158,8 +191,7 @@ class Conductor:
                 if trial.status == "InProgress":
                     self.stop_trial(trial.name, over)
         exhausted = over is not None
-        # one that has ended counts until the search was told: what comes next may depend on it
-        names = {trial.name for trial in going} | self._untold(tuning.name)
+        names |= {trial.name for trial in going}
         while not exhausted and len(names) < int(limits["MaxParallelTrainingJobs"]):
             new = sweep.next()
             if new is None:
@@ -170,13 +202,8 @@ class Conductor:
         if exhausted and not names:
             self._finish(tuning, sweep)
 
-    def _untold(self, tuning: str) -> set[str]:
-        """Trials whose threads are still at work."""
-        with self._changed:
-            return {name for name, life in self._lives.items() if life.parent == tuning}
-
     def _settle(self, tuning: Job, sweep: Sweep) -> None:
-        """Trials that had ended when a server was killed, before its search was told."""
+        """Trials that had ended before the search could be told: the server was killed, or it failed."""
         told = {call[1] for call in self._state.calls(tuning.name) if call[0] == "tell"}
         for trial in self._state.jobs(TRAINING, parent=tuning.name):
             if trial.ended and trial.private["number"] not in told and trial.name not in self._lives:

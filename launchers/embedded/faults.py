@@ -5,9 +5,11 @@ They are kept in ``ROOT/faults.json``, so that they can be asked for before and 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import fnmatch
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,13 +38,43 @@ class Faults:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._calls = 0
+        self._told = ""
 
     def all(self) -> list[dict[str, Any]]:
-        """As they were asked for, with the times that are left."""
+        """As they were asked for, with the times that are left.
+
+        Raises:
+            ConfigError: somebody has edited the file, and it is no list of faults any more.
+        """
         try:
-            found: list[dict[str, Any]] = json.loads(self._root.faults.read_text(encoding="utf-8"))
+            found = json.loads(self._root.faults.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return []
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._broken(str(error)) from None
+        if not isinstance(found, list):
+            raise self._broken("no list")
+        for fault in found:
+            if not isinstance(fault, dict) or not _is_one(fault):
+                raise self._broken(f"{ascii(fault)[:200]} is no fault")
+        return found
+
+    def _broken(self, why: str) -> ConfigError:
+        return ConfigError(
+            f"{self._root.faults} cannot be read: {why}",
+            fix="python -m launchers.embedded fault clear --root DIR, and ask for them anew",
+        )
+
+    def _good(self) -> list[dict[str, Any]]:
+        """For the server: a broken file stands for no faults, and is told once."""
+        try:
+            found = self.all()
+        except ConfigError as error:
+            if str(error) != self._told:
+                print(f"no faults: {error}", file=sys.stderr, flush=True)
+            self._told = str(error)
+            return []
+        self._told = ""
         return found
 
     def ask_for(self, kind: str, words: list[str]) -> dict[str, Any]:
@@ -57,15 +89,15 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        with self._changed() as faults:
-            faults.clear()
+        with self._locked():
+            self._root.faults.unlink(missing_ok=True)
 
     def before_call(self, operation: str) -> None:
         """
         Raises:
             ServiceError: this call is one to be throttled.
         """
-        every = [fault["every"] for fault in self.all() if fault["kind"] == "throttle"]
+        every = [fault["every"] for fault in self._good() if fault["kind"] == "throttle"]
         if every:
             self._calls += 1
             if self._calls % min(every) == 0:
@@ -98,9 +130,9 @@ class Faults:
         def fits(fault: dict[str, Any]) -> bool:
             return fault["kind"] == kind and fnmatch.fnmatchcase(job, fault.get("job", "*")) and due(fault)
 
-        if not any(fits(fault) for fault in self.all()):
+        if not any(fits(fault) for fault in self._good()):
             return False
-        with self._changed() as faults:
+        with contextlib.suppress(ConfigError), self._changed() as faults:
             for fault in faults:
                 if fits(fault):
                     fault["times"] -= 1
@@ -110,15 +142,30 @@ class Faults:
         return False
 
     @contextmanager
-    def _changed(self) -> Iterator[list[dict[str, Any]]]:
+    def _locked(self) -> Iterator[None]:
         with (self._root.folder / "faults.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _changed(self) -> Iterator[list[dict[str, Any]]]:
+        with self._locked():
             faults = self.all()
             yield faults
             if faults:
                 write_json(self._root.faults, faults)
             else:
                 self._root.faults.unlink(missing_ok=True)
+
+
+def _is_one(fault: dict[str, Any]) -> bool:
+    """Whether it is what `_parsed` makes of words."""
+    kind = fault.get("kind")
+    words = [f"{key}={value}" for key, value in fault.items() if key != "kind"]
+    try:
+        return isinstance(kind, str) and _parsed(kind, words) == fault
+    except ConfigError:
+        return False
 
 
 def has_step(line: str) -> bool:

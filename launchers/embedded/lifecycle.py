@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 import traceback
@@ -11,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from launchers.embedded.artifacts import DownloadError, upload
-from launchers.embedded.attempt import Attempt, failure_of
+from launchers.embedded.attempt import Attempt, clear, wait_is_over
+from launchers.embedded.failure import failure_of
 from launchers.embedded.logs import size_of
 from launchers.embedded.metrics import Metrics
 from launchers.embedded.parts import Parts
@@ -25,6 +25,7 @@ CAPACITY = (
 )
 _MESSAGES = {
     "Starting": "Preparing the instances for training",
+    "Pending": "Waiting for capacity: other training jobs have the cores of this machine",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
     "Interrupted": "The instance was taken back; the training job starts again from its checkpoints",
@@ -34,7 +35,9 @@ _MESSAGES = {
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job was not done within MaxWaitTimeInSeconds provided",
 }
+_ENDS = {"max_runtime": "MaxRuntimeExceeded", "max_wait": "MaxWaitTimeExceeded"}
 
 
 class Lifecycle:
@@ -56,12 +59,14 @@ class Lifecycle:
         self._why = self._why or why
 
     def run(self) -> None:
-        """All of it; never raises."""
+        """All of it; raises only what keeps its end from being written."""
         try:
             self._live()
         except Exception:
             traceback.print_exc(file=sys.stderr)
             self._end("Failed", "Failed", reason=INTERNAL)
+        finally:
+            self._clear_up()
 
     # --- the phases
 
@@ -69,20 +74,37 @@ class Lifecycle:
         job = self._job()
         self._why = self._why or job.private.get("stop")
         again = job.private["attempts"] > 0
+        # of an attempt that was only being prepared, what lies here may be half of what is in S3
+        here = again and not job.private.get("restoring")
         cores, reason = self._cores(job)
         if not again:
             print(f"{self._name}: {reason}", file=sys.stderr, flush=True)
-        slot = self._parts.slots.take(cores, lambda: self._why is not None)
+        slot = self._parts.slots.take(
+            cores, lambda: self._reason(job) is not None, waits=lambda: self._phase("Pending")
+        )
         if slot is None:
-            if again and self._why != "shutdown":  # what it had when its server was killed is kept
-                self._finish(Attempt(self._parts, job, Slot((), ())), None, self._why)
-            elif self._why != "shutdown":
-                self._end("Stopped", "Stopped")
+            self._end_without_slot(job, again=again, here=here)
             return
         try:
-            self._attempts(slot, here=again)
+            self._attempts(slot, here=here)
         finally:
             self._parts.slots.give_back(slot)
+
+    def _reason(self, job: Job) -> str | None:
+        """Why a job that waits for cores is to end, or None."""
+        return self._why or ("max_wait" if wait_is_over(job.document) else None)
+
+    def _end_without_slot(self, job: Job, *, again: bool, here: bool) -> None:
+        why = self._reason(job)
+        if why == "shutdown":
+            return
+        if not again:
+            self._end("Stopped", _ENDS.get(why or "", "Stopped"))
+            return
+        attempt = Attempt(self._parts, job, Slot((), ()))  # what it had when its server was killed is kept
+        if here:
+            attempt.save_checkpoints()
+        self._finish(attempt, None, why)
 
     def _attempts(self, slot: Slot, *, here: bool) -> None:
         while True:
@@ -91,51 +113,68 @@ class Lifecycle:
                 return self._end("Failed", "Failed", reason=CAPACITY)
             if here:
                 self._phase("Starting")
-            self._phase("Downloading")
+            self._phase("Downloading", restoring=not here)
             attempt = Attempt(self._parts, job, slot)
             try:
-                spec = attempt.prepare(keep_checkpoints=here)
+                code, asked = self._attempt(attempt, job, here=here)
             except DownloadError as error:
                 return self._end("Failed", "Failed", reason=str(error)[:1024])
-            metrics = self._metrics(job)
-            runtime = self._parts.runtime(job.document)
-            streams = [*job.private.get("streams", []), [attempt.stream, size_of(attempt.log)]]
-            self._phase("Training", attempts=job.private["attempts"] + 1, streams=streams)
-            code, asked = attempt.run(
+            except Exception:  # an internal error, as the service would have one: RetryStrategy is for these
+                traceback.print_exc(file=sys.stderr)
+                code, asked = None, None
+            if asked == "shutdown":
+                return None
+            if asked == "spot":
+                self._phase("Interrupted", restoring=True)
+                here = False
+                self._phase("Starting")
+                continue
+            if code is None and asked is None and self._may_retry(job):
+                here = not self._job().private.get("restoring")
+                continue
+            return self._finish(attempt, code, asked)
+
+    def _attempt(self, attempt: Attempt, job: Job, *, here: bool) -> tuple[int | None, str | None]:
+        spec = attempt.prepare(keep_checkpoints=here)
+        metrics = self._metrics(job)
+        runtime = self._parts.runtime(job.document)
+        streams = [*job.private.get("streams", []), [attempt.stream, size_of(attempt.log)]]
+        self._phase("Training", attempts=job.private["attempts"] + 1, streams=streams, restoring=False)
+        try:
+            return attempt.run(
                 runtime,
                 spec,
                 metrics,
                 stopped=lambda: self._why,
                 told=partial(self._progress, metrics, attempt),
+                ending=self._stopping,
             )
-            self._keep(metrics, attempt, attempt.seconds)
-            if asked == "shutdown":
-                return None
-            if asked == "spot":
-                self._phase("Interrupted")
-                here = False
-                self._phase("Starting")
-                continue
-            if code is None and asked is None and self._may_retry(job):
-                here = True
-                continue
-            return self._finish(attempt, code, asked)
+        finally:
+            self._keep(metrics, attempt)
+
+    def _stopping(self, asked: str) -> None:
+        """Its process was asked to end; kept, so that it ends as that also if this server is killed."""
+        if asked not in ("spot", "shutdown"):
+            self._phase("Stopping", stop=asked)
 
     def _finish(self, attempt: Attempt, code: int | None, asked: str | None) -> None:
         if asked is not None:
             self._phase("Stopping")
         self._phase("Uploading")
         self._upload(attempt, with_model=asked is not None or code == 0)
-        if asked == "max_runtime":
-            self._end("Stopped", "MaxRuntimeExceeded")
-        elif asked is not None:
-            self._end("Stopped", "Stopped")
+        if asked is not None:
+            self._end("Stopped", _ENDS.get(asked, "Stopped"))
         elif code == 0:
             self._end("Completed", "Completed")
         else:
             reason = INTERNAL if code is None else failure_of(attempt.ml, code)
             self._end("Failed", "Failed", reason=reason)
-        shutil.rmtree(attempt.ml, ignore_errors=True)
+
+    def _clear_up(self) -> None:
+        """The folder of a job that goes on stays: the next attempt needs its checkpoints."""
+        job = self._parts.state.get(TRAINING, self._name)
+        if job is None or job.ended:
+            clear(self._parts.root.job(self._name) / "ml")
 
     def _upload(self, attempt: Attempt, *, with_model: bool) -> None:
         output = self._job().document["OutputDataConfig"]
@@ -168,14 +207,13 @@ class Lifecycle:
     def _progress(self, metrics: Metrics, attempt: Attempt, reached: list[tuple[int, float]]) -> None:
         if reached:  # told first: twice changes nothing, not at all would be a loss
             self._told(reached)
-        self._keep(metrics, attempt, None)
+        self._keep(metrics, attempt)
 
-    def _keep(self, metrics: Metrics, attempt: Attempt, seconds: float | None) -> None:
+    def _keep(self, metrics: Metrics, attempt: Attempt) -> None:
         with self._parts.state.change(TRAINING, self._name) as job:
             job.document["FinalMetricDataList"] = list(metrics.last.values())
-            job.private |= {"resource": metrics.resource, "objective": metrics.value, "read": attempt.read}
-            if seconds is not None:
-                job.private["seconds"] = job.private.get("seconds", 0.0) + seconds
+            job.private |= {"resource": metrics.resource, "objective": metrics.value}
+            job.private |= {"read": attempt.read, "seconds": attempt.seconds}
 
     def _end(self, status: str, secondary: str, *, reason: str | None = None) -> None:
         with self._parts.state.change(TRAINING, self._name) as job:
@@ -220,7 +258,7 @@ class Lifecycle:
             limits = tuning.document["HyperParameterTuningJobConfig"]["ResourceLimits"]
             most = int(limits.get("MaxNumberOfTrainingJobs") or limits["MaxParallelTrainingJobs"])
             parallel = min(int(limits["MaxParallelTrainingJobs"]), most)
-        return cores_each(self._parts.slots.total, parallel)
+        return cores_each(self._parts.slots.total, parallel, self._parts.slots.gpus)
 
 
 def _transition(job: Job, secondary: str, reason: str | None = None) -> None:

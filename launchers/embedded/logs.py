@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from launchers.embedded.root import Root
 from launchers.embedded.state import TRAINING, State
 
 GROUP = "/aws/sagemaker/TrainingJobs"
-_CHUNK = 1 << 20  # bytes at a time
+_CHUNK = 1 << 18  # bytes at a time
+_MOST = 1 << 22  # bytes that are read before something else is looked at
+_MOST_LINES = 50_000  # likewise
 _LONGEST = 1 << 16  # characters of an unfinished line that are kept
-_AGAIN = 1 << 18  # bytes of an earlier job's stream that are shown again
+_AGAIN = 1 << 16  # bytes of an earlier job's stream that are shown again
+_AGAIN_JOBS = 200  # the newest; of older ones only the file is left
 
 
 class LogReader:
@@ -31,6 +35,8 @@ class LogReader:
         self._stream = stream
         self._position = position
         self._rest = b""
+        self.behind = False
+        """Whether there was more to read than `read` took: who prints fast must not keep others waiting."""
 
     @property
     def position(self) -> int:
@@ -38,18 +44,25 @@ class LogReader:
         return self._position - len(self._rest)
 
     def read(self, *, last: bool) -> list[str]:
-        """The lines that came since; with ``last`` also one that nobody will finish."""
+        """The lines that came since, as many as are read in a moment (then `behind` says so).
+
+        With ``last`` also one that nobody will finish.
+        """
         lines: list[str] = []
         with self._path.open("rb") as file:
             file.seek(self._position)
-            while chunk := file.read(_CHUNK):
+            begin = self._position
+            while self._position - begin < _MOST and len(lines) < _MOST_LINES:
+                if not (chunk := file.read(_CHUNK)):
+                    break
                 self._position += len(chunk)
                 *whole, self._rest = (self._rest + chunk).split(b"\n")
                 lines += [_text(line) for line in whole]
                 if len(self._rest) > _LONGEST:
                     lines.append(_text(self._rest))
                     self._rest = b""
-        if last and self._rest:
+            self.behind = self._position < os.fstat(file.fileno()).st_size
+        if last and self._rest and not self.behind:
             lines.append(_text(self._rest))
             self._rest = b""
         if lines:
@@ -59,11 +72,11 @@ class LogReader:
 
 
 def show_again(state: State, root: Root, streams: LogStreams) -> None:
-    """Put the ends of earlier jobs' logs back where clients read them, which is in memory only.
+    """Put the ends of the newest jobs' logs back where clients read them, which is in memory only.
 
     When each line came is not known any more: they all carry the time of the job's last change.
     """
-    for job in state.jobs(TRAINING):
+    for job in state.jobs(TRAINING)[-_AGAIN_JOBS:]:
         path = root.job(job.name) / "log"
         parts = job.private.get("streams", [])
         if not parts:  # it never came so far as to print anything

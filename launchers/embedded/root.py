@@ -88,6 +88,7 @@ class Root:
                     fix="use that one, or end it: python -m launchers.embedded stop --root DIR",
                 ) from None
             os.set_inheritable(lock.fileno(), False)
+            self.server.unlink(missing_ok=True)  # of one that was killed: its number may be somebody's now
             yield
 
     def announce(self, endpoint: str) -> None:
@@ -96,16 +97,19 @@ class Root:
 
     def serving(self) -> dict[str, Any] | None:
         """What `announce` left, while that process lives."""
+        with (self.folder / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                return None
+        # read after that: what one left that was killed is removed by who has the lock
         try:
             found: dict[str, Any] = json.loads(self.server.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        with (self.folder / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return found if psutil.pid_exists(int(found.get("pid", 0))) else None
-        return None
+        return found if psutil.pid_exists(int(found.get("pid", 0))) else None
 
     def _by_whom(self) -> str:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -23,7 +22,7 @@ from launchers.embedded.root import BUCKET, REGION, ROLE, Root
 from launchers.embedded.runtimes.strays import kill_strays
 from launchers.embedded.services.app import Services
 from launchers.embedded.services.server import Server
-from launchers.embedded.settings import Settings, cores_of
+from launchers.embedded.settings import Settings, cores_of, gpus_of
 from launchers.embedded.slots import Slots
 from launchers.embedded.state import State
 from sweepmaker.config.errors import ConfigError
@@ -86,7 +85,7 @@ def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server
             store=services.store,
             logs=services.logs,
             runtime=images,
-            slots=Slots(cores_of(settings), _gpus(settings)),
+            slots=Slots(cores_of(settings), gpus_of(settings)),
             faults=faults,
             environment=_environment(server.port, key),
         )
@@ -133,16 +132,3 @@ def _first_words(root: Root, port: int) -> dict[str, Any]:
         "key_file": str(root.key),
         "environment": _environment(port, Key.of_root(root.key)),
     }
-
-
-def _gpus(settings: Settings) -> tuple[int, ...]:
-    """Numbers of the GPUs that trials may use."""
-    if settings.gpus is not None:
-        return tuple(range(settings.gpus))
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    if listed.returncode:
-        return ()
-    return tuple(range(sum(line.startswith("GPU ") for line in listed.stdout.splitlines())))

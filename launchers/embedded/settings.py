@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -30,7 +32,7 @@ class Settings:
     cores: int | None = None
     """Cores that trials may use together; null: those that this process may use."""
     gpus: int | None = None
-    """GPUs likewise; null: those that nvidia-smi lists."""
+    """GPUs likewise; null: those of CUDA_VISIBLE_DEVICES, or else that nvidia-smi lists."""
     stop_grace_s: float = 120.0
     """Seconds between asking a trial to end and killing it."""
     checkpoint_s: float = 5.0
@@ -68,6 +70,25 @@ def cores_of(settings: Settings) -> tuple[int, ...]:
     getter = getattr(os, "sched_getaffinity", None)
     here = sorted(getter(0)) if getter else list(range(os.cpu_count() or 1))
     return tuple(here[: settings.cores] if settings.cores else here)
+
+
+def gpus_of(settings: Settings) -> tuple[str, ...]:
+    """The GPUs that trials may use: of those that this process may see, where it was told so."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",")]
+        # CUDA too stops at the first one that is none: -1, or nothing
+        here = tuple(itertools.takewhile(lambda name: name and not name.startswith("-"), names))
+        return here[: settings.gpus]
+    if settings.gpus is not None:
+        return tuple(map(str, range(settings.gpus)))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    if listed.returncode:
+        return ()
+    return tuple(map(str, range(sum(line.startswith("GPU ") for line in listed.stdout.splitlines()))))
 
 
 def _check(settings: Settings) -> None:

@@ -6,6 +6,7 @@ is one transaction, written before anything is told to anybody.
 
 from __future__ import annotations
 
+import copy
 import json
 import sqlite3
 import threading
@@ -109,14 +110,16 @@ class State:
 
     @contextmanager
     def change(self, kind: str, name: str) -> Iterator[Job]:
-        """The job, to be changed inside; LastModifiedTime is set."""
+        """The job, to be changed inside; LastModifiedTime is set if it was."""
         with self.transaction():
             job = self.get(kind, name)
             if job is None:
                 raise KeyError(f"{kind} job {name}")
+            before = copy.deepcopy((job.document, job.private))
             yield job
-            job.document["LastModifiedTime"] = time.time()
-            self._put(job)
+            if (job.document, job.private) != before:
+                job.document["LastModifiedTime"] = time.time()
+                self._put(job)
 
     def delete(self, job: Job) -> None:
         with self.transaction():
@@ -124,6 +127,8 @@ class State:
             self._db.execute("DELETE FROM tag WHERE arn = ?", (job.arn,))
             if job.kind == TUNING:
                 self._db.execute("DELETE FROM search_call WHERE job = ?", (job.name,))
+                # the next tuning job of this name is another one
+                self._db.execute("UPDATE job SET parent = NULL WHERE parent = ?", (job.name,))
 
     def jobs(self, kind: str, *, parent: str | None = None, statuses: tuple[str, ...] = ()) -> list[Job]:
         """All of a kind, oldest first."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from launchers.embedded.api import documents
 from launchers.embedded.search import Earlier, Search, Spec
@@ -29,13 +29,12 @@ class Sweep:
         self.name = job.name
         self._lock = threading.RLock()
         self.spec = Spec.of_request({**job.document, "_seed": job.private["seed"]})
-        self._search = Search(self.spec, earlier(state, job))
-        for call in state.calls(job.name):
-            self._play(call)
+        self._earlier = earlier(state, job)
+        self._search = self._played()
 
     def next(self) -> Job | None:
         """A new trial, kept as one; None when there is nothing left to try."""
-        with self._lock, self._state.transaction():
+        with self._together():
             asked = self._search.ask()
             if asked is None:
                 return None
@@ -50,7 +49,7 @@ class Sweep:
     def report(self, number: int, reached: list[tuple[int, float]]) -> bool:
         """The objective of a trial came further; True where it is to be stopped."""
         stop = False
-        with self._lock, self._state.transaction():
+        with self._together():
             for resource, value in reached:
                 self._state.add_call(self.name, ["report", number, resource, value])
                 stop = self._search.report(number, resource, value) or stop
@@ -60,7 +59,7 @@ class Sweep:
         """A trial has ended with ``value``, or without one."""
         if value is not None and not math.isfinite(value):
             value = None
-        with self._lock, self._state.transaction():
+        with self._together():
             self._state.add_call(self.name, ["tell", number, value])
             self._search.tell(number, value)
             self._describe()
@@ -78,14 +77,28 @@ class Sweep:
             if self._search.converged:
                 details.setdefault("ConvergenceDetectedTime", time.time())
 
-    def _play(self, call: list[Any]) -> None:
-        kind, *arguments = call
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """What is kept and what the search knows stay the same, also when one of them fails."""
+        with self._lock:
+            try:
+                with self._state.transaction():
+                    yield
+            except BaseException:
+                self._search = self._played()
+                raise
+
+    def _played(self) -> Search:
+        """The search as the calls that are kept have made it."""
+        search = Search(self.spec, self._earlier)
         functions: dict[str, Callable[..., object]] = {
-            "ask": self._search.ask,
-            "report": self._search.report,
-            "tell": self._search.tell,
+            "ask": search.ask,
+            "report": search.report,
+            "tell": search.tell,
         }
-        functions[kind](*arguments)
+        for kind, *arguments in self._state.calls(self.name):
+            functions[kind](*arguments)
+        return search
 
 
 def earlier(state: State, job: Job) -> list[Earlier]:

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from sweepmaker.config.errors import ConfigError, UserError
 
 MODULE = "launchers.embedded"
@@ -65,11 +63,11 @@ def find(where: Mapping[str, Any]) -> Server | None:
     root = root_of(where)
     try:
         told = json.loads((root / "server.json").read_bytes())
-        address, pid, started = str(told["endpoint_url"]), int(told["pid"]), float(told["started"])
-        alive = psutil.Process(pid).create_time() <= started + 1  # a later one got the number of a dead one
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        address = str(told["endpoint_url"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not alive or not _answers(address):
+    # its number may be another's, and its time by a clock that was set: only a living server has the lock
+    if not _is_held(root / "lock") or not _answers(address):
         return None
     return Server(address, str(told.get("s3_endpoint_url") or address), _key(root / "key.json"))
 

@@ -52,12 +52,15 @@ def tuning_job(
     name = str(config.hydra.job.config_name)
     cfg = compose.launch_config(searched, name, hydra_lines, config_loader, sweep=config)
     compose.own_sources_only(cfg)
+    space.whole_where_whole(searched)
     settings.validate(cfg, sweep=True)
     trial = compose.trial_config(cfg, searched, config_loader)
     choices = Choices()
     for note in searched.notes:
         print(note, file=sys.stderr)
     search = strategy.choose(cfg, searched, choices)
+    if search.strategy == "Hyperband":
+        settings.validate_hyperband(cfg)
     builder = Builder(cfg, trial, choices)
     plan = builder.tuning(search, *compose.travelling(searched))
     if (sent := _carry_out(plan, builder, cfg, folder)) is not None:

@@ -129,6 +129,7 @@ RULES: dict[str, Rule] = {
     "debugger.managed": BOOLEAN,
 }  # fmt: skip
 
+_OF_HYPERBAND = ("job.hyperband.min_epochs", "job.hyperband.max_epochs")
 
 _NAME_OF_A_JOB = either(
     Rule(
@@ -147,9 +148,18 @@ def validate(cfg: DictConfig, *, sweep: bool) -> None:
         ConfigError: an unknown key, a wrong type, a value out of range or two that don't go together.
     """
     _known_keys(cfg, ("where", "job", "job.hyperband", "job.completion", "job.warm_start"))
-    _values(cfg, RULES)
+    _values(cfg, {key: rule for key, rule in RULES.items() if key not in _OF_HYPERBAND})
     _pairs(cfg, sweep=sweep)
     _machines(cfg, sweep=sweep)
+
+
+def validate_hyperband(cfg: DictConfig) -> None:
+    """Check what counts with ``job.strategy=Hyperband`` only: the most epochs are those of the trials.
+
+    Raises:
+        ConfigError: as `validate`.
+    """
+    _values(cfg, {key: RULES[key] for key in _OF_HYPERBAND})
 
 
 def validate_action(cfg: DictConfig) -> None:

@@ -6,6 +6,7 @@ keep Hydra's own text of each value, which a trial replays: it composes what ``t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,6 +23,7 @@ from hydra.core.override_parser.types import (
 
 from launchers.jobs.ranges import Range, interval
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.config.schema import RULES
 
 MOST_VALUES = 30  # of one categorical range (CreateHyperParameterTuningJob, CategoricalParameterRange)
 LONGEST_VALUE = 256  # characters (the same)
@@ -119,6 +121,27 @@ def parse(arguments: Sequence[str], config_loader: Any, params: dict[str, Any] |
         )
     _no_overlap(fixed, ranges, config_loader)
     return Space(tuple(ranges), tuple(static), tuple(notes), tuple(places))
+
+
+def whole_where_whole(space: Space) -> None:
+    """Refuse ``interval(...)`` for a key that takes whole numbers: it draws any number between its ends.
+
+    Raises:
+        ConfigError: there is one; the line to write instead is in it.
+    """
+    for one in space.ranges:
+        rule = RULES.get(_plain(one.name))
+        if one.kind != "Continuous" or rule is None or rule.passes(float(one.low)):
+            continue
+        low, high = math.ceil(float(one.low)), math.floor(float(one.high))
+        if low < high and rule.passes(low) and rule.passes(high):
+            inner = f"int(interval({low},{high}))"
+            text = f"tag(log,{inner})" if one.scaling == "Logarithmic" else inner
+            raise ConfigError(
+                "takes whole numbers, and interval(...) gives any number between",
+                key=one.name,
+                fix=f"{one.name}='{text}'",
+            )
 
 
 def _overrides(arguments: Sequence[str], config_loader: Any, params: dict[str, Any]) -> list[Override]:

@@ -12,7 +12,7 @@ import tarfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 import psutil
@@ -49,6 +49,12 @@ for epoch in range(begin, options.epochs):
     part.replace(kept)
 pathlib.Path(os.environ["SM_MODEL_DIR"], "rate").write_text(str(options.rate))
 """
+
+
+class Said(Protocol):
+    """What says where things are."""
+
+    said: dict[str, Any]
 
 
 class Whole:
@@ -142,7 +148,7 @@ class Whole:
         return found
 
 
-def definition(whole: Whole, code: str, **more: Any) -> dict[str, Any]:
+def definition(whole: Said, code: str, **more: Any) -> dict[str, Any]:
     """What a training job and the trials of a tuning job have in common."""
     bucket = whole.said["bucket"]
     return {
@@ -166,7 +172,7 @@ def fixed(code: str, **hyperparameters: str) -> dict[str, str]:
 
 
 def tuning(
-    whole: Whole,
+    whole: Said,
     name: str,
     code: str,
     *,

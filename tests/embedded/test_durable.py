@@ -195,9 +195,9 @@ def test_retries_after_the_watcher_of_a_trial_was_killed(tmp_path: Path) -> None
         send(whole, "last", epochs="10", pause="0.2")
         for name in ("lost", "last"):
             until(lambda name=name: value(state(whole, name)), "its first line")  # type: ignore[misc]
-            for pid in whole.marked():
-                if psutil.Process(pid).ppid() == whole.process.pid:
-                    psutil.Process(pid).kill()
+            (zygote,) = psutil.Process(whole.process.pid).children()
+            for guard in zygote.children():
+                guard.kill()
             if name == "lost":
                 assert end(whole, "lost")["TrainingJobStatus"] == "Completed"
         found = end(whole, "last")

@@ -14,6 +14,7 @@ import pytest
 from launchers.embedded.runtimes import linux
 from launchers.embedded.runtimes.fork import Fork
 from launchers.embedded.runtimes.spec import LostError
+from launchers.embedded.runtimes.starter import Starter
 from launchers.embedded.runtimes.strays import kill_strays
 from tests.embedded.trials import CHECKOUT, DEADLINE_S, Trial, at_work, eventually, is_gone
 
@@ -74,7 +75,7 @@ def test_sigterm_reaches_the_script(runtime: Fork, tmp_path: Path) -> None:
     )
     trial = Trial(tmp_path / "job", script)
     handle = at_work(trial, runtime)
-    assert handle.poll() is None
+    assert handle.wait(0) is None
     handle.terminate()
     assert handle.wait(DEADLINE_S) == 0
 
@@ -102,8 +103,37 @@ print("started", flush=True)
 """
 
 
+def test_gpus_are_named_as_the_server_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers mean something else in CUDA's own order than in nvidia-smi's."""
+    script = "import os; print(os.environ['CUDA_DEVICE_ORDER'], os.environ['CUDA_VISIBLE_DEVICES'])"
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    for visible, expected in ((None, "PCI_BUS_ID"), ("1,0", "FASTEST_FIRST")):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        runtime = Starter(tmp_path, Path(sys.executable))
+        trial = Trial(
+            tmp_path / expected, script, environment={"CUDA_DEVICE_ORDER": "mine"}, gpus=("1", "GPU-a")
+        )
+        assert trial.run(runtime) == 0
+        assert trial.text == f"{expected} 1,GPU-a\n"
+        runtime.close()
+
+
 @pytest.mark.parametrize("end", ["itself", "kill", "guard"])
-def test_nothing_that_a_trial_started_outlives_it(runtime: Fork, tmp_path: Path, end: str) -> None:
+@pytest.mark.parametrize("name", ["fork", "process"])
+def test_nothing_that_a_trial_started_outlives_it(runtime: Fork, tmp_path: Path, name: str, end: str) -> None:
+    if name == "fork":
+        _nothing_outlives_it(runtime, tmp_path, end)
+        return
+    cold = Starter(tmp_path, Path(sys.executable))
+    try:
+        _nothing_outlives_it(cold, tmp_path, end)
+    finally:
+        cold.close()
+
+
+def _nothing_outlives_it(runtime: Starter, tmp_path: Path, end: str) -> None:
     trial = Trial(tmp_path / "job", DAEMON + ("" if end == "itself" else "time.sleep(600)\n"))
     handle = at_work(trial, runtime)
     others = [int(word) for word in trial.text.split()[:2]]
@@ -111,7 +141,7 @@ def test_nothing_that_a_trial_started_outlives_it(runtime: Fork, tmp_path: Path,
         assert handle.wait(DEADLINE_S) == 0
     elif end == "kill":
         handle.kill()
-        assert handle.poll() == -signal.SIGKILL
+        assert handle.wait(0) == -signal.SIGKILL
     else:
         assert handle.guard is not None
         os.kill(handle.guard, signal.SIGKILL)
@@ -121,6 +151,7 @@ def test_nothing_that_a_trial_started_outlives_it(runtime: Fork, tmp_path: Path,
         eventually(lambda: all(is_gone(pid) for pid in others), "orphans are killed")
     assert handle.pid is not None
     assert [pid for pid in (handle.pid, *others) if not is_gone(pid)] == []
+    assert not (trial.folder / "layer").exists()
 
 
 def test_kill_returns_the_same_again_and_again(runtime: Fork, tmp_path: Path) -> None:
@@ -142,7 +173,7 @@ def test_a_stopped_guard_is_killed_with_its_trial(
     handle.kill()
     assert is_gone(handle.pid)
     with pytest.raises(LostError):
-        handle.poll()
+        handle.wait(0)
 
 
 def test_a_trial_goes_on_without_the_zygote_and_the_next_one_gets_another(
@@ -160,7 +191,7 @@ def test_a_trial_goes_on_without_the_zygote_and_the_next_one_gets_another(
     eventually(lambda: is_gone(zygote) or psutil.Process(zygote).status() == "zombie", "it dies")
     assert Trial(tmp_path / "next", "print(1)").run(runtime) == 0
     assert runtime.zygote != zygote
-    assert handle.poll() is None
+    assert handle.wait(0) is None
     (trial.ml / "go").touch()
     assert handle.wait(DEADLINE_S) == 1
     assert trial.text == "started\ndone\n"
@@ -219,8 +250,6 @@ def test_a_killed_server_leaves_nothing(tmp_path: Path, name: str, guard_too: bo
     if guard_too:
         os.kill(known[0], signal.SIGKILL)
         kill_strays(root)
-        if name == "process" and not is_gone(others[1]):
-            os.kill(others.pop(), signal.SIGKILL)  # without a mark, a session and a parent: the known gap
     eventually(lambda: all(is_gone(pid) for pid in known + others), "they end by themselves")
     assert kill_strays(root) == 0
 

@@ -34,6 +34,15 @@ def runtime(tmp_path: Path) -> Iterator[Starter]:
     found.close()
 
 
+def test_without_a_zygote_each_trial_has_a_guard_of_its_own(runtime: Starter, tmp_path: Path) -> None:
+    """As where there is no Linux."""
+    runtime._forker = None
+    trial = Trial(tmp_path / "job", "print('hello')")
+    assert trial.run(runtime) == 0
+    assert trial.text == "hello\n"
+    assert runtime.zygote is None
+
+
 def test_opt_ml_is_the_trials_own_and_the_rest_of_opt_is_there(runtime: Starter, tmp_path: Path) -> None:
     needs_namespace()
     before = sorted(os.listdir("/opt"))  # noqa: PTH208

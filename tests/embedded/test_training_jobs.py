@@ -170,53 +170,24 @@ except PermissionError:
     assert kept == b"content"
 
 
-@pytest.mark.parametrize(
-    ("call", "arguments", "code", "told"),
-    [
-        ("describe_training_job", {"TrainingJobName": "nobody"}, "ValidationException", "not found"),
-        ("stop_training_job", {"TrainingJobName": "nobody"}, "ValidationException", "not found"),
-        ("describe_hyper_parameter_tuning_job", {"HyperParameterTuningJobName": "nobody"},
-         "ResourceNotFound", "nobody"),
-        ("list_training_jobs_for_hyper_parameter_tuning_job", {"HyperParameterTuningJobName": "nobody"},
-         "ResourceNotFound", "nobody"),
-        ("list_training_jobs", {"NextToken": "stolen"}, "ValidationException", "NextToken"),
-        ("list_models", {}, "UnknownOperationException", "ListModels"),
-        ("list_tags", {"ResourceArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/no"},
-         "ValidationException", "not find"),
-    ],
-)  # fmt: skip
-def test_what_is_not_there(whole: Whole, call: str, arguments: dict[str, Any], code: str, told: str) -> None:
-    with pytest.raises(ClientError, match=told) as caught:
-        getattr(whole.client("sagemaker"), call)(**arguments)
-    assert caught.value.response["Error"]["Code"] == code
+def test_without_a_limit_it_may_run_for_a_day(whole: Whole) -> None:
+    client, code = whole.client("sagemaker"), whole.put_script(OK)
+    request = {**definition(whole, code), "RemoteDebugConfig": {"EnableRemoteDebug": False}}
+    del request["StoppingCondition"]
+    client.create_training_job(TrainingJobName="unlimited", HyperParameters=fixed(code), **request)
+    found = end(client, "unlimited")
+    assert found["TrainingJobStatus"] == "Completed"
+    assert found["StoppingCondition"] == {"MaxRuntimeInSeconds": 86_400}
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}},
-         "InstanceCount"),
-        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/tmp/x"}}, "/tmp/x"),
-        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml/../x"}}, "LocalPath"),
-        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml"}}, "of their own"),
-        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml/model/"}}, "of their own"),
-        ({"CheckpointConfig": {"S3Uri": "s3://sweepmaker/c", "LocalPath": "/opt/ml/input/x"}}, "inputs"),
-        ({"InputDataConfig": [{"ChannelName": "..", "DataSource": {"S3DataSource": {
-              "S3DataType": "S3Prefix", "S3Uri": "s3://sweepmaker/x"}}}]}, "no folder of its own"),
-        ({"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "Pipe"},
-          "InputDataConfig": [{"ChannelName": "c", "DataSource": {"S3DataSource": {
-              "S3DataType": "S3Prefix", "S3Uri": "s3://sweepmaker/x"}}}]}, "Pipe"),
-        ({"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File",
-          "MetricDefinitions": [{"Name": "m", "Regex": "no group"}]}}, "no group"),
-        ({"AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File",
-          "MetricDefinitions": [{"Name": "m", "Regex": "("}]}}, "regular expression"),
-        ({"StoppingCondition": {"MaxRuntimeInSeconds": 10**9}}, "maxRuntimeInSeconds"),
-    ],
-)  # fmt: skip
-def test_what_is_refused(whole: Whole, change: dict[str, Any], told: str) -> None:
-    with pytest.raises(ClientError, match=told) as caught:
-        send(whole, "refused", OK, **change)
-    assert caught.value.response["Error"]["Code"] == "ValidationException"
+def test_no_more_than_fifty_tags(whole: Whole) -> None:
+    client = send(whole, "tagged", OK, Tags=[{"Key": f"k{n}", "Value": "v"} for n in range(49)])
+    arn = end(client, "tagged")["TrainingJobArn"]
+    client.add_tags(ResourceArn=arn, Tags=[{"Key": "k49", "Value": "v"}, {"Key": "k0", "Value": "w"}])
+    with pytest.raises(ClientError, match="More than 50 tags"):
+        client.add_tags(ResourceArn=arn, Tags=[{"Key": "k50", "Value": "v"}, {"Key": "k1", "Value": "w"}])
+    tags = {one["Key"]: one["Value"] for one in client.list_tags(ResourceArn=arn)["Tags"]}
+    assert (len(tags), tags["k0"], tags["k1"]) == (50, "w", "v")
 
 
 def test_a_name_is_given_once_and_again_after_a_delete(whole: Whole) -> None:

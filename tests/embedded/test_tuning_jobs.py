@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from launchers.embedded.faults import Faults
+from launchers.embedded.root import Root
 from tests.embedded.sweeping import SCRIPT, Whole, end_of_tuning, trials_of, tuning, until
 
 FAST = ("runtime=fork", "poll_s=0.02", "checkpoint_s=0.1", "stop_grace_s=2")
@@ -155,7 +158,10 @@ def test_a_stop_stops_its_trials(whole: Whole) -> None:
     client.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="stopped")
     assert end_of_tuning(whole, "stopped")["HyperParameterTuningJobStatus"] == "Stopped"
     assert [one["TrainingJobStatus"] for one in trials_of(client, "stopped")] == ["Stopped", "Stopped"]
+    before = client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="stopped")
     client.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="stopped")  # no effect, no error
+    after = client.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="stopped")
+    assert after["LastModifiedTime"] == before["LastModifiedTime"]
 
 
 def test_a_warm_start_knows_its_parents(whole: Whole) -> None:
@@ -168,7 +174,7 @@ def test_a_warm_start_knows_its_parents(whole: Whole) -> None:
         jobs=2,
         parallel=1,
         strategy="Bayesian",
-        hyperparameters={"pause": "0"},
+        hyperparameters={"pause": "0", "epochs": "3"},
     )
     request["WarmStartConfig"] = {
         "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "parent"}],
@@ -177,10 +183,92 @@ def test_a_warm_start_knows_its_parents(whole: Whole) -> None:
     client.create_hyper_parameter_tuning_job(**request)
     found = end_of_tuning(whole, "child")
     assert found["OverallBestTrainingJob"]["TuningJobName"] in ("parent", "child")
+    request["HyperParameterTuningJobName"] = "transferred"
+    request["WarmStartConfig"]["WarmStartType"] = "TransferLearning"
+    client.create_hyper_parameter_tuning_job(**request)
+    found = end_of_tuning(whole, "transferred")
+    assert "BestTrainingJob" in found and "OverallBestTrainingJob" not in found
     request["HyperParameterTuningJobName"] = "orphan"
     request["WarmStartConfig"]["ParentHyperParameterTuningJobs"][0]["HyperParameterTuningJobName"] = "nobody"
     with pytest.raises(ClientError, match="nobody"):
         client.create_hyper_parameter_tuning_job(**request)
+
+
+def test_a_warm_start_is_refused_where_too_much_differs(whole: Whole) -> None:
+    run(whole, "ancestor", jobs=2, parallel=2)
+    client = whole.client("sagemaker")
+    good = tuning(
+        whole, "heir", whole.put_script(), jobs=2, parallel=1, hyperparameters={"pause": "0", "epochs": "4"}
+    )
+    good["WarmStartConfig"] = {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "ancestor"}],
+        "WarmStartType": "IdenticalDataAndAlgorithm",
+    }
+
+    def refused(change: Callable[[dict[str, Any]], object], told: str) -> None:
+        request = copy.deepcopy(good)
+        change(request)
+        with pytest.raises(ClientError, match=told):
+            client.create_hyper_parameter_tuning_job(**request)
+
+    def static(request: dict[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = request["TrainingJobDefinition"]["StaticHyperParameters"]
+        return found
+
+    def as_integer(request: dict[str, Any]) -> None:
+        one = {"Name": "rate", "MinValue": "1", "MaxValue": "3"}
+        request["HyperParameterTuningJobConfig"]["ParameterRanges"] = {"IntegerParameterRanges": [one]}
+
+    def other_image(request: dict[str, Any]) -> None:
+        request["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"] = "other"
+
+    def other_data(request: dict[str, Any]) -> None:
+        source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{whole.said['bucket']}/other/"}
+        channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
+        request["TrainingJobDefinition"]["InputDataConfig"] = [channel]
+
+    def too_many(request: dict[str, Any]) -> None:
+        request["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] = 9_999
+
+    refused(lambda request: static(request).update(more="1"), "number has to be the same")
+    refused(as_integer, "rate is one of IntegerParameterRanges.*type has to be the same")
+    refused(other_image, "another training image")
+    refused(other_data, "another input data")
+    refused(too_many, "2 of the parent tuning jobs count too; at most 10000")
+    run(whole, "many", jobs=1, parallel=1, hyperparameters={f"h{n}": "0" for n in range(11)})
+    good = tuning(
+        whole, "heir", whole.put_script(), jobs=1, parallel=1,
+        hyperparameters={f"h{n}": "1" for n in range(11)},
+    )  # fmt: skip
+    good["WarmStartConfig"] = {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "many"}],
+        "WarmStartType": "TransferLearning",
+    }
+    refused(lambda _: None, "11 hyperparameters became static or have another")
+
+
+def test_a_failed_trial_has_no_objective(whole: Whole) -> None:
+    script = "print('[metric] score=0.5 epoch=0 step=1;', flush=True)\nraise SystemExit(1)\n"
+    found, _ = run(whole, "printed", script, jobs=1, parallel=1)
+    assert found["ObjectiveStatusCounters"] == {"Succeeded": 0, "Pending": 0, "Failed": 1}
+
+
+def test_a_trial_without_a_machine_may_be_retried(whole: Whole) -> None:
+    Faults(Root(whole.root)).ask_for("capacity", ["job=poor-*"])
+    found, _ = run(whole, "poor", jobs=1, parallel=1)
+    counters = found["TrainingJobStatusCounters"]
+    assert (counters["RetryableError"], counters["NonRetryableError"]) == (1, 0)
+
+
+def test_a_deleted_tuning_job_leaves_its_trials_to_nobody(whole: Whole) -> None:
+    client = whole.client("sagemaker")
+    _, before = run(whole, "reborn", jobs=3, parallel=2)
+    client.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName="reborn")
+    found, trials = run(whole, "reborn", jobs=2, parallel=2)
+    assert found["HyperParameterTuningJobStatus"] == "Completed"
+    assert len(trials) == 2
+    old = client.describe_training_job(TrainingJobName=before[0]["TrainingJobName"])
+    assert old["TuningJobArn"] == found["HyperParameterTuningJobArn"]
 
 
 def test_a_name_is_given_once(whole: Whole) -> None:

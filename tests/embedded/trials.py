@@ -32,6 +32,7 @@ class Trial:
     files: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     channels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
 
     @property
     def ml(self) -> Path:
@@ -66,13 +67,12 @@ class Trial:
             environment={"TRAINING_JOB_NAME": self.folder.name, **self.environment},
             channels=self.channels,
             instance_type="ml.m5.large",
-            instance_count=1,
             checkpoint_path="/opt/ml/checkpoints",
             image="image",
             entrypoint=self.entrypoint,
             cores=(sorted(os.sched_getaffinity(0))[0],),
             threads=self.threads,
-            gpus=(),
+            gpus=self.gpus,
             code=code,
         )
 

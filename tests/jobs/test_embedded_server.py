@@ -98,6 +98,15 @@ def test_one_that_was_killed_is_replaced(root: Path) -> None:
     assert second.endpoint_url != first.endpoint_url and len(started(root)) == 2
 
 
+def test_a_clock_that_was_set_hides_no_server(root: Path) -> None:
+    first = ensure(where(root), COMMAND)
+    told = json.loads((root / "server.json").read_text())
+    (root / "server.json").write_text(json.dumps({**told, "started": told["started"] - 3600}))
+    assert find(where(root)) == first
+    assert ensure(where(root), COMMAND) == first
+    assert len(started(root)) == 1
+
+
 def test_the_number_of_a_dead_one_is_not_trusted(root: Path) -> None:
     root.mkdir()
     told = {"pid": os.getpid(), "started": 1000.0, "endpoint_url": "http://127.0.0.1:9"}

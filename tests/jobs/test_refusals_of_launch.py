@@ -25,6 +25,22 @@ BAD: list[tuple[str, list[str], tuple[str, ...]]] = [
     ("an interval whose end training refuses", ["lr=interval(-1,1)"], ("lr", "above 0")),
     ("a wrong type", ["epochs=many,few"], ("epochs", "whole number")),
     ("a fixed value that training refuses", [LR, "seed=-1"], ("seed", "whole number from 0")),
+    (
+        "an interval of whole numbers",
+        ["epochs=interval(2,6)"],
+        ("epochs: takes whole numbers", "epochs='int(interval(2,6))'"),
+    ),
+    (
+        "a scaled interval of whole numbers",
+        ["batch_size=tag(log,interval(7.5,64.5))"],
+        ("batch_size: takes whole numbers", "batch_size='tag(log,int(interval(8,64)))'"),
+    ),
+    ("an interval without a whole number", ["epochs=interval(2.1,2.9)"], ("epochs", "whole number")),
+    (
+        "more epochs than Hyperband takes",
+        [LR, "epochs=30000", "job.strategy=Hyperband"],
+        ("job.hyperband.max_epochs: 30000", "20000"),
+    ),
     ("an integer interval below the least", ["image_size=int(interval(1,64))"], ("image_size", "from 8")),
     ("nothing swept", ["lr=1e-3"], ("nothing is swept", "leave out -m")),
     ("a swept job key", ["job.max_jobs=1,2"], ("job.max_jobs", "one sweep is one job")),
@@ -219,3 +235,10 @@ def test_each_has_a_message_of_its_own(tmp_path: Path, where: dict[str, Any]) ->
     assert len(BAD) >= 60
     twice = [message for message in messages if messages.count(message) > 1]
     assert twice == []
+
+
+def test_what_only_hyperband_takes_is_checked_for_it_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, LR, "epochs=30000", "job.strategy=Random", "dry_run=true", "job.include_untracked=true")
+    assert '"Random"' in capsys.readouterr().out

@@ -11,6 +11,8 @@ from launchers.embedded.api.tuning import TuningJobs
 from launchers.embedded.errors import ServiceError
 from launchers.embedded.state import State
 
+_MOST_TAGS = 50  # Tagging AWS resources, user guide
+
 
 class Api:
     """Answers SageMaker's operations.
@@ -60,7 +62,12 @@ class Api:
     def _add_tags(self, body: Body) -> Body:
         check("add_tags", body)
         arn = self._known(body)
-        self._state.tag(arn, tags_of(body))
+        with self._state.transaction():
+            if len(self._state.tags(arn) | tags_of(body)) > _MOST_TAGS:
+                raise ServiceError(
+                    "ValidationException", f"More than {_MOST_TAGS} tags on one resource: {arn}"
+                )
+            self._state.tag(arn, tags_of(body))
         return {"Tags": _listed(self._state.tags(arn))}
 
     def _list_tags(self, body: Body) -> Body:

@@ -86,6 +86,7 @@ def _training(name: str, parent: str | None, document: dict[str, Any], now: floa
     specification = dict(document["AlgorithmSpecification"])
     specification.setdefault("EnableSageMakerMetricsTimeSeries", False)
     arn = training_arn(name)
+    document.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": 86_400})  # the service's default
     document |= {
         "TrainingJobArn": arn,
         "AlgorithmSpecification": specification,

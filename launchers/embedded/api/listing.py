@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from launchers.embedded.api.checks import check
+from launchers.embedded.api.checks import check, not_here
 from launchers.embedded.api.summaries import training_summary, trial_summary, tuning_summary
 from launchers.embedded.api.training import Body
 from launchers.embedded.api.tuning import described
@@ -14,6 +14,7 @@ from launchers.embedded.errors import ServiceError
 from launchers.embedded.state import TRAINING, TUNING, Job, State
 
 _PAGE = 10  # the service's default
+_MOST = 2**31  # jobs; no listing of this server begins behind so many
 _BY = {"Name": "name COLLATE NOCASE", "CreationTime": "created", "Status": "status"}
 
 
@@ -25,6 +26,9 @@ class Listings:
 
     def training_jobs(self, body: Body) -> Body:
         check("list_training_jobs", body)
+        for member in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
+            if body.get(member) is not None:
+                raise not_here(f"warm pools and training plans ({member}); leave it out")
         jobs, token = self._page(TRAINING, body, default="CreationTime")
         return _answer("TrainingJobSummaries", [training_summary(job) for job in jobs], token)
 
@@ -104,9 +108,9 @@ def _offset(body: Body) -> int:
         return 0
     try:
         offset, question = json.loads(base64.urlsafe_b64decode(str(token)))
-        if question == _question(body) and isinstance(offset, int) and offset >= 0:
+        if question == _question(body) and isinstance(offset, int) and 0 <= offset < _MOST:
             return offset
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     raise ServiceError("ValidationException", "Invalid NextToken: it belongs to another listing.")
 

@@ -44,10 +44,14 @@ def trial_summary(trial: Job, tuning: Job) -> dict[str, Any]:
     objective = objective_of(tuning)
     if value is not None:
         kept["FinalHyperParameterTuningJobObjectiveMetric"] = {**objective, "Value": value}
-    status = "Pending"
-    if trial.ended:
-        status = "Succeeded" if value is not None and trial.status != "Failed" else "Failed"
-    return {**kept, "ObjectiveStatus": status}
+    return {**kept, "ObjectiveStatus": objective_status(trial)}
+
+
+def objective_status(trial: Job) -> str:
+    """ObjectiveStatus: a failed trial has none, whatever it printed before."""
+    if not trial.ended:
+        return "Pending"
+    return "Succeeded" if _value(trial) is not None and trial.status != "Failed" else "Failed"
 
 
 def training_summary(job: Job) -> dict[str, Any]:

@@ -7,14 +7,21 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from launchers.embedded.api import documents
+from launchers.embedded.api.addresses import check_addresses
 from launchers.embedded.api.checks import check, not_here
 from launchers.embedded.errors import ServiceError
 from launchers.embedded.state import TRAINING, Job, State
 
 Body = dict[str, Any]
 
-# cleared before each attempt, or copied to S3 as something else already
-_NOT_FOR_CHECKPOINTS = {PurePosixPath("/opt/ml", name) for name in ("", "code", "input", "model", "output")}
+# below /opt/ml: cleared before each attempt, or copied to S3 as something else already
+_NOT_FOR_CHECKPOINTS = {"code", "input", "model", "output"}
+_ONLY_ON_AWS = {
+    "ServerlessJobConfig": "serverless training jobs",
+    "TensorBoardOutputConfig": "a copy of TensorBoard's files (TensorBoardOutputConfig)",
+    "MlflowConfig": "MLflow (MlflowConfig)",
+    "ModelPackageConfig": "model packages (ModelPackageConfig)",
+}
 
 
 class Workers(Protocol):
@@ -75,8 +82,8 @@ class TrainingJobs:
             raise ServiceError(
                 "ResourceInUse", f"Training job {job.name} is in status {job.status}; stop it first."
             )
+        self._workers.forget(job.name)  # first: afterwards the name may be another job's already
         self._state.delete(job)
-        self._workers.forget(job.name)
         return {}
 
     def _found(self, body: Body) -> Job:
@@ -93,6 +100,11 @@ def refuse_unsupported(definition: Body) -> None:
     Raises:
         ServiceError: it has one of them.
     """
+    for member, what in _ONLY_ON_AWS.items():
+        if definition.get(member) is not None:
+            raise not_here(f"{what}; leave it out")
+    if definition.get("RemoteDebugConfig", {}).get("EnableRemoteDebug"):
+        raise not_here("a way into the container (RemoteDebugConfig); its processes run on this machine")
     resources = definition.get("ResourceConfig") or definition.get("HyperParameterTuningResourceConfig") or {}
     first = (resources.get("InstanceConfigs") or [resources])[0]
     if int(first.get("InstanceCount") or 1) > 1 or resources.get("InstanceGroups"):
@@ -103,10 +115,10 @@ def refuse_unsupported(definition: Body) -> None:
     local = definition.get("CheckpointConfig", {}).get("LocalPath")
     if local and (".." in local.split("/") or not f"{local}/".startswith("/opt/ml/")):
         raise not_here(f"checkpoints outside of /opt/ml (LocalPath {local})")
-    if local and PurePosixPath(local) in _NOT_FOR_CHECKPOINTS:
-        raise not_here(f"checkpoints in {local} itself; give a folder of their own, /opt/ml/checkpoints")
-    if local and f"{local}/".startswith("/opt/ml/input/"):
-        raise not_here(f"checkpoints among the inputs (LocalPath {local}); give /opt/ml/checkpoints")
+    below = PurePosixPath(local or "/opt/ml/checkpoints").parts[3:]
+    if not below or below[0] in _NOT_FOR_CHECKPOINTS:
+        raise not_here(f"checkpoints in {local}; give a folder of their own, /opt/ml/checkpoints")
+    check_addresses(definition)
     check_metrics(specification.get("MetricDefinitions", []))
     for channel in definition.get("InputDataConfig", []):
         name, source = channel["ChannelName"], channel["DataSource"]

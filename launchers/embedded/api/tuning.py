@@ -7,8 +7,9 @@ from typing import Any
 
 from launchers.embedded.api import documents
 from launchers.embedded.api.checks import check, not_here
-from launchers.embedded.api.summaries import best_trial, trial_summary
+from launchers.embedded.api.summaries import best_trial, objective_status, trial_summary
 from launchers.embedded.api.training import Body, Workers, refuse_unsupported, tags_of
+from launchers.embedded.api.warm_start import check_parents
 from launchers.embedded.errors import ServiceError
 from launchers.embedded.state import TRAINING, TUNING, Job, State
 
@@ -33,7 +34,7 @@ class TuningJobs:
                 "Provide a metric in the metric definitions.",
             )
         refuse_unsupported(body["TrainingJobDefinition"])
-        self._check_parents(body)
+        check_parents(self._state, body)
         seed = body["HyperParameterTuningJobConfig"].get("RandomSeed")
         job = documents.tuning_job(body, seed=secrets.randbelow(2**31) if seed is None else int(seed))
         if not self._state.add(job, tags_of(body)):
@@ -53,9 +54,10 @@ class TuningJobs:
         check("stop_hyper_parameter_tuning_job", body)
         job = self._found(body)
         with self._state.change(TUNING, job.name) as changed:
-            if changed.ended or changed.status == "Stopping":
-                return {}
-            changed.document["HyperParameterTuningJobStatus"] = "Stopping"
+            if not changed.ended:
+                changed.document["HyperParameterTuningJobStatus"] = "Stopping"
+        if job.ended or job.status == "Stopping":
+            return {}
         for trial in self._state.jobs(TRAINING, parent=job.name, statuses=("InProgress",)):
             self._workers.stop_trial(trial.name, "user")
         self._workers.wake()
@@ -80,39 +82,21 @@ class TuningJobs:
             )
         return job
 
-    def _check_parents(self, body: Body) -> None:
-        given = body.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", [])
-        objective = body["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-        for one in given:
-            name = one["HyperParameterTuningJobName"]
-            parent = self._state.get(TUNING, name)
-            if parent is None or not parent.ended:
-                what = "does not exist" if parent is None else f"is in status {parent.status}"
-                raise ServiceError(
-                    "ValidationException", f"Parent tuning job {name} {what}; it has to have ended."
-                )
-            theirs = parent.document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-            if theirs != objective:
-                raise ServiceError(
-                    "ValidationException",
-                    f"Parent tuning job {name} has another objective: {theirs['Type']} "
-                    f"{theirs['MetricName']}.",
-                )
-
 
 def described(state: State, job: Job) -> dict[str, Any]:
     """A tuning job with what follows from its trials."""
     document = dict(job.document)
     counts = state.counts(job.name)
     trials = state.jobs(TRAINING, parent=job.name)
-    failed = sum(1 for trial in trials if trial.status == "Failed")
-    with_value = sum(1 for trial in trials if trial.ended and trial.private.get("objective") is not None)
+    failed = [trial for trial in trials if trial.status == "Failed"]
+    again = sum(1 for trial in failed if _may_be_retried(trial))
+    with_value = sum(1 for trial in trials if objective_status(trial) == "Succeeded")
     going = counts.get("InProgress", 0) + counts.get("Stopping", 0)
     document["TrainingJobStatusCounters"] = {
         "Completed": counts.get("Completed", 0),
         "InProgress": going,
-        "RetryableError": 0,
-        "NonRetryableError": failed,
+        "RetryableError": again,
+        "NonRetryableError": len(failed) - again,
         "Stopped": counts.get("Stopped", 0),
     }
     document["ObjectiveStatusCounters"] = {
@@ -126,9 +110,15 @@ def described(state: State, job: Job) -> dict[str, Any]:
     best = best_trial(job, trials)
     if best is not None:
         document["BestTrainingJob"] = trial_summary(best, job)
-        if "WarmStartConfig" in document:
+        # of TransferLearning there is none: DescribeHyperParameterTuningJob, API reference
+        if document.get("WarmStartConfig", {}).get("WarmStartType") == "IdenticalDataAndAlgorithm":
             document["OverallBestTrainingJob"] = _overall(state, job, best)
     return document
+
+
+def _may_be_retried(trial: Job) -> bool:
+    """It failed for the service's reasons, not for its own (TrainingJobStatusCounters, API reference)."""
+    return str(trial.document.get("FailureReason")).startswith(("InternalServerError", "CapacityError"))
 
 
 def _overall(state: State, job: Job, best: Job) -> dict[str, Any]:

@@ -35,6 +35,8 @@ _NOT_HERE = (
 _READ_AT_START = re.compile(r"(PYTHON|LD_|OMP_|KMP_|GOMP_|MKL_|OPENBLAS_|NUMEXPR_|MALLOC_|TORCH_|PYTORCH_).*")
 _SET_HERE = ("PYTHONUNBUFFERED",)
 _PASSED_ON = ("LD_LIBRARY_PATH",)  # some machines have their GPU's libraries there
+GPU_ORDER = "CUDA_DEVICE_ORDER"
+"""What the numbers of GPUs mean."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _OPT_ML = re.compile(r"(?<![\w./-])/opt/ml(?![\w.-])")
@@ -125,8 +127,10 @@ def environment(order: Order) -> dict[str, str]:
         found |= {"SAGEMAKER_TRAINING_MODULE": FRAMEWORK, "SM_STUDIO_LOCAL_MODE": "true"}
     elif runs_script(order):
         found |= _of_script(order)
+    if GPU_ORDER in os.environ:
+        found[GPU_ORDER] = os.environ[GPU_ORDER]
     return found | {
-        "CUDA_VISIBLE_DEVICES": ",".join(str(number) for number in order.gpus),
+        "CUDA_VISIBLE_DEVICES": ",".join(order.gpus),
         ROOT_MARK: order.root,
         TRIAL_MARK: order.token,
     }

@@ -12,8 +12,9 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
-from launchers.embedded.runtimes import strays
+from launchers.embedded.runtimes import namespace, strays
 from launchers.embedded.runtimes.order import Order
 from launchers.embedded.runtimes.spec import LostError
 
@@ -78,13 +79,6 @@ class GuardHandle:
         self._listen(0)
         return self._told.get("exit")
 
-    def poll(self) -> int | None:
-        """
-        Raises:
-            LostError: the guard was killed.
-        """
-        return self.wait(0)
-
     def terminate(self) -> None:
         self._send(b"T")
 
@@ -103,6 +97,7 @@ class GuardHandle:
             self._close()
             strays.kill_trial(self._order.token, self.pid or 0)
             shutil.rmtree(self._order.scratch, ignore_errors=True)
+            namespace.clean(Path(self._order.ml))
 
     def _send(self, word: bytes) -> None:
         with self._lock, contextlib.suppress(OSError):  # it has ended, or was killed

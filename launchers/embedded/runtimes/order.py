@@ -39,7 +39,7 @@ class Order:
         interpreter: that runs the script; ``toolkit``: the one with sagemaker-training.
         cores: to run on; empty for all.
         threads: for OpenMP and its like.
-        gpus: numbers of those that it sees.
+        gpus: names of those that it sees, as CUDA_VISIBLE_DEVICES has them.
     """
 
     ml: str
@@ -55,7 +55,7 @@ class Order:
     interpreter: str
     cores: tuple[int, ...]
     threads: int
-    gpus: tuple[int, ...]
+    gpus: tuple[str, ...]
 
     @property
     def private(self) -> bool:

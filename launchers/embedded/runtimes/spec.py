@@ -21,7 +21,6 @@ class TrialSpec:
     channels: Mapping[str, Mapping[str, Any]]
     """``inputdataconfig.json``."""
     instance_type: str
-    instance_count: int
     checkpoint_path: str | None
     """As the process sees it: ``/opt/ml/checkpoints``."""
     image: str
@@ -30,7 +29,7 @@ class TrialSpec:
     cores: tuple[int, ...]
     """Numbers of the cores that it may use."""
     threads: int
-    gpus: tuple[int, ...]
+    gpus: tuple[str, ...]
     code: Path | None
     """The archive that ``sagemaker_submit_directory`` names in S3, as a file of this machine."""
 
@@ -39,10 +38,10 @@ class Handle(Protocol):
     """A trial's process, with all that it starts."""
 
     def wait(self, timeout: float) -> int | None:
-        """The exit code (negative: ended by that signal) once it has ended, or None after ``timeout`` s."""
+        """The exit code (negative: ended by that signal) once it has ended, or None after ``timeout`` s.
 
-    def poll(self) -> int | None:
-        """As `wait`, at once. Where nobody can tell the code any more, raises `LostError`."""
+        Where nobody can tell the code any more, raises `LostError`.
+        """
 
     def terminate(self) -> None:
         """Ask it to end, as a container of its image hears SIGTERM."""

@@ -13,20 +13,21 @@ import tempfile
 import threading
 from pathlib import Path
 
-from launchers.embedded.runtimes import namespace
+from launchers.embedded.runtimes import linux, namespace
+from launchers.embedded.runtimes.forker import Forker
 from launchers.embedded.runtimes.handle import GuardHandle
-from launchers.embedded.runtimes.order import ROOT_MARK, Order, scratch_prefix
+from launchers.embedded.runtimes.order import Order, scratch_prefix
+from launchers.embedded.runtimes.spawn import spawn
 from launchers.embedded.runtimes.spec import TrialSpec
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-
 _GUARD_S = 60.0
-_KEPT = ("PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR")
-_ONE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Starter:
-    """A runtime that starts a fresh guard for each trial.
+    """A runtime that starts a fresh interpreter for each trial.
+
+    On Linux the guards are forked from one process that has imported nothing: what a guard that was killed
+    leaves behind comes to that one, whatever it did to its session and its environment, and is killed.
 
     Args:
         root: of the server.
@@ -34,7 +35,8 @@ class Starter:
     """
 
     name = "process"
-    sigterm_reaches_script = True
+    warm = False
+    """Whether trials are forked from a process that has imported what they would import."""
 
     def __init__(self, root: Path, interpreter: Path) -> None:
         self._root = root
@@ -42,6 +44,7 @@ class Starter:
         self._handles: list[GuardHandle] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._forker = Forker(root, warm=self.warm) if linux.HERE else None
         reason = namespace.available()
         self.private = reason is None
         """Whether trials get a ``/opt/ml`` of their own."""
@@ -78,12 +81,21 @@ class Starter:
             handles, self._handles = self._handles, []
         for one in handles:
             one.kill()
+        if self._forker is not None:
+            self._forker.close()
+
+    @property
+    def zygote(self) -> int | None:
+        """The process id of what trials are forked from, while there is one."""
+        return None if self._forker is None else self._forker.zygote
 
     def _start(self, order: Order, log: int) -> GuardHandle:
+        if self._forker is not None:
+            return self._forker.start(order, log)
         mine, theirs = socket.socketpair()
         with theirs:
-            module = "launchers.embedded.runtimes.guard"
-            guard = spawn(module, [theirs.fileno(), log], self._root, subprocess.DEVNULL)
+            module, files = "launchers.embedded.runtimes.guard", [theirs.fileno(), log]
+            guard = spawn(module, files, files, self._root, subprocess.DEVNULL)
         handle = GuardHandle(mine, order, guard)
         with contextlib.suppress(OSError):  # it has ended already: seen below
             order.send(mine)
@@ -111,29 +123,3 @@ class Starter:
             threads=spec.threads,
             gpus=spec.gpus,
         )
-
-
-def spawn(module: str, descriptors: list[int], root: Path, stderr: int) -> subprocess.Popen[bytes]:
-    """Start a module of this package afresh, with the numbers of open files as its arguments.
-
-    Not tied to the life of this process: what it serves closes a socket instead.
-    """
-    found = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    found |= dict.fromkeys(_ONE, "1")  # read when the libraries are loaded
-    found |= {
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "PYTHONPATH": str(CHECKOUT),
-        "PYTHONUNBUFFERED": "1",
-        ROOT_MARK: str(root),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *(str(number) for number in descriptors)],
-        cwd="/",
-        env=found,
-        pass_fds=descriptors,
-        stdin=subprocess.DEVNULL,
-        stdout=stderr,
-        stderr=stderr,
-        start_new_session=True,
-    )

@@ -13,7 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from launchers.embedded.runtimes import linux
-from launchers.embedded.runtimes.starter import CHECKOUT, Starter
+from launchers.embedded.runtimes.spawn import CHECKOUT
+from launchers.embedded.runtimes.starter import Starter
 from sweepmaker.config.errors import ConfigError
 
 
@@ -28,7 +29,6 @@ class Toolkit(Starter):
     """
 
     name = "toolkit"
-    sigterm_reaches_script = False
 
     def __init__(self, root: Path, interpreter: Path | None = None) -> None:
         interpreter = interpreter or CHECKOUT / ".venv-toolkit" / "bin" / "python"

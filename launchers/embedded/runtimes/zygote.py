@@ -1,7 +1,8 @@
-"""The warm process that trials are forked from: ``python -m launchers.embedded.runtimes.zygote``.
+"""The process that trials are forked from: ``python -m launchers.embedded.runtimes.zygote``.
 
-It has imported what every trial would import, and nothing else has happened in it: no tensor
-operation (libraries of threads don't survive a fork), no CUDA, one thread only. It knows nothing of
+A warm one has imported what every trial would import, and nothing else has happened in it: no tensor
+operation (libraries of threads don't survive a fork), no CUDA, one thread only. A cold one has imported
+nothing: its trials are started afresh. It knows nothing of
 trials either: for each request (one byte, with the log and a socket) it forks a `guard`, which does
 the rest. What a killed guard leaves behind comes to it as orphans, which it kills.
 """
@@ -139,11 +140,12 @@ def _close_all_but(*kept: int) -> None:
                 os.close(int(name))
 
 
-def main(descriptor: int) -> NoReturn:
+def main(descriptor: int, *, warm: bool) -> NoReturn:
     """Serve the socket ``descriptor``; a forked trial ends in here too."""
     server = socket.socket(fileno=descriptor)
     linux.adopt_orphans()
-    warm_up(server)
+    if warm:
+        warm_up(server)
     server.sendall(READY)
     control, log = _Zygote(server).serve()
     server.detach()  # closed here; its number will be another file's
@@ -152,4 +154,4 @@ def main(descriptor: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), warm=sys.argv[2] == "1")

@@ -107,12 +107,9 @@ class Services:
                 NOT_HERE, f"The embedded SageMaker has neither endpoints nor metrics yet ({asked})"
             )
         try:
-            body = json.loads(data or b"{}")
-        except ValueError as error:
-            raise ServiceError("SerializationException", f"The body is not JSON: {error}") from None
-        if not isinstance(body, dict):
-            raise ServiceError("SerializationException", "The body is not a JSON object")
-        answer = self._call(target.removeprefix(_TARGET), body)
+            answer = self._call(target.removeprefix(_TARGET), _object(data))
+        except RecursionError:
+            raise ServiceError("SerializationException", "The body is nested too deep") from None
         headers = {"Content-Type": _JSON, "x-amzn-RequestId": request_id()}
         return Reply(200, headers, json.dumps(answer).encode())
 
@@ -128,6 +125,16 @@ def _check_place(message: Message) -> None:
     name, _, port = message.header("host").partition(":")
     if name not in _NAMES or (port or "80") != str(message.environ.get("SERVER_PORT")):
         raise ServiceError("AccessDenied", "This server is 127.0.0.1 and answers to no other name", 403)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", f"The body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ServiceError("SerializationException", "The body is not a JSON object")
+    return body
 
 
 def _hash(data: bytes) -> str:

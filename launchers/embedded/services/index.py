@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Index:
         for name in ("objects", "incoming"):
             (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.RLock()
+        self._pins = 0
+        self._late: set[str] = set()  # files to be removed when nobody has pinned them any more
         self._db = sqlite3.connect(folder / "index.sqlite", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")  # whole after a kill; not after a power cut
@@ -109,6 +112,21 @@ class Index:
                     found.append((key, size, self.path(file)))
         return found
 
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Files that are listed inside stay until its end, also when their objects don't."""
+        with self._lock:
+            self._pins += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._pins -= 1
+                gone = [] if self._pins else [name for name in self._late if not self._used(name)]
+                if not self._pins:
+                    self._late.clear()
+            self._unlink(gone)
+
     def save(
         self,
         objects: Mapping[tuple[str, str], Iterable[Version]],
@@ -130,7 +148,13 @@ class Index:
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
-        for name in unused:
+            if self._pins:
+                self._late.update(unused)
+                unused = []
+        self._unlink(unused)
+
+    def _unlink(self, names: Iterable[str]) -> None:
+        for name in names:
             self.path(name).unlink(missing_ok=True)
 
     def _replace(self, bucket: str, key: str, versions: Iterable[Version]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from moto.s3.exceptions import MissingBucket
@@ -26,11 +27,15 @@ class Store:
                 self._backend.create_bucket(name, REGION)
                 self._backend.commit()
 
+    def pinned(self) -> AbstractContextManager[None]:
+        """Files that are listed inside stay until its end: a snapshot, whatever clients do meanwhile."""
+        return self._backend.index.pinned()
+
     def list(self, bucket: str, prefix: str) -> list[tuple[str, int, Path]]:
         """(key, bytes, file) of all objects whose keys begin with ``prefix``, sorted by key.
 
-        The files never change: hard links to them are as good as copies. One may be gone when its object was
-        deleted or replaced meanwhile.
+        The files never change: hard links to them are as good as copies. One whose object is deleted or
+        replaced meanwhile may be gone, unless the list was made inside of `pinned`.
         """
         return self._backend.index.list(bucket, prefix)
 
@@ -58,15 +63,6 @@ class Store:
             else:
                 size, md5 = copy(path, target)
             self._put(bucket, key, Contents(target, size, md5))
-        finally:
-            target.unlink(missing_ok=True)
-
-    def put_bytes(self, bucket: str, key: str, data: bytes) -> None:
-        """Put a small object."""
-        target = self._backend.index.incoming()
-        try:
-            target.write_bytes(data)
-            self._put(bucket, key, Contents(target, *measure(target)))
         finally:
             target.unlink(missing_ok=True)
 
