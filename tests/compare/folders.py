@@ -103,7 +103,7 @@ def make_sweep(root: Path, rates: Sequence[float], seeds: Sequence[int] = (0,), 
     (root / "multirun.yaml").write_text("hydra:\n  overrides:\n    task: []\n")
     pairs = [(lr, seed) for lr in rates for seed in seeds]
     return [
-        make_run(root / str(number), lr=lr, seed=seed, batch_size=16 * (1 + number % 3), **more)
+        make_run(root / str(number), lr=lr, seed=seed, batch_size=16 * (1 + number // len(seeds) % 3), **more)
         for number, (lr, seed) in enumerate(pairs)
     ]
 

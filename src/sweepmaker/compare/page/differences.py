@@ -13,7 +13,7 @@ from sweepmaker.run.disk import reason
 
 def compact(nodes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """``base``, and for each node a mapping of what differs from it; None: the key is not there."""
-    counts: dict[str, Counter[str | None]] = {}
+    counts: dict[str, Counter[str]] = {}
     for node in nodes:
         for key, text in node.items():
             counts.setdefault(key, Counter())[text] += 1
@@ -21,7 +21,7 @@ def compact(nodes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     for key, texts in counts.items():
         missing = len(nodes) - texts.total()
         text, most = texts.most_common(1)[0]
-        if most >= missing and text is not None:
+        if most >= missing:
             base[key] = text
     own: list[dict[str, str | None]] = []
     for node in nodes:

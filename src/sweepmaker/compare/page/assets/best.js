@@ -33,9 +33,12 @@ function matrix(found) {
     const sum = row.reduce((a, b) => a + b, 0) || 1;
     return el("tr", {}, el("th", { scope: "row", text: found.names[i] }), ...row.map((count, j) => {
       const share = Math.sqrt(count / sum), cell = el("td", { text: count || "", title: `${found.names[i]} taken for ${found.names[j]}: ${count} of ${sum}` });
-      const strong = share > 0.62;
-      if (count) cell.style.background = `rgb(${[0, 1, 2].map((k) => Math.round(255 - share * (255 - [5, 80, 174][k]))).join(",")})`;
-      cell.style.color = strong ? "#fff" : "#1b1f24";
+      if (!count) return cell;
+      const [r, g, b] = [5, 80, 174].map((value) => Math.round(255 - share * (255 - value)));
+      cell.style.background = `rgb(${r},${g},${b})`;
+      // relative luminance, WCAG 2.2: above 0.18 black is the ink with more contrast
+      const light = [r, g, b].map((value) => (value / 255) ** 2.2);
+      cell.style.color = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.18 ? "#000" : "#fff";
       return cell;
     }));
   });
