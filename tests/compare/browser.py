@@ -13,8 +13,9 @@ from tests.needs import needs_package
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--hide-scrollbars", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage",
 )  # fmt: skip
 
 
@@ -34,7 +35,9 @@ class Page:
 
         self.driver.get("about:blank")
         self.driver.get(path.as_uri())
-        WebDriverWait(self.driver, 20).until(lambda _: self.js("return document.body.dataset.ready") == "true")
+        WebDriverWait(self.driver, 20).until(
+            lambda _: self.js("return document.body.dataset.ready") == "true"
+        )
 
     def js(self, script: str, *arguments: Any) -> Any:
         """What a script in the page returns."""

@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,13 +38,19 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folders[4] / "debugger").mkdir()
     (folders[4] / "debugger" / "findings.json").write_text(json.dumps({"version": 1, "rules": {
         "VanishingGradient": {"status": "IssuesFound", "count": 3, "findings": [
-            {"step": 50, "where": "features.3.0", "meaning": "Gradients are <b>tiny</b>.", "advice": "Less depth.",
-             "override": "lr=1e-4"}]},
+            {"step": 50, "where": "features.3.0", "meaning": "Gradients are <b>tiny</b>.",
+             "advice": "Less depth.", "override": "lr=1e-4"}]},
         "Overfit": {"status": "NoIssuesFound", "count": 0, "findings": []}}}))  # fmt: skip
     (folders[4] / "profiler").mkdir()
     (folders[4] / "profiler" / "report.html").write_text("<p>report</p>")
     (folders[4] / "profiler" / "summary.json").write_text(
-        json.dumps({"version": 1, "sentences": ["A third went into waiting for data."], "override": "data.num_workers=2"})
+        json.dumps(
+            {
+                "version": 1,
+                "sentences": ["A third went into waiting for data."],
+                "override": "data.num_workers=2",
+            }
+        )
     )
     assert values["objective"]["value"] > record["objective"]["value"]
     return root
@@ -76,7 +81,6 @@ def column(page: Page, name: str) -> list[str]:
     """The visible cells of a column, from top to bottom."""
     heads = [head.get_attribute("data-column") for head in page.all("#table thead th")]
     return page.texts(f"#table tbody tr td:nth-child({heads.index(name) + 1})")
-
 
 
 def test_silent_and_self_contained(page: Page, page_file: Path) -> None:
@@ -177,7 +181,7 @@ def test_curves_have_every_digit_of_metrics_csv(page: Page, sweep: Path) -> None
             const run = data.runs.find((one) => one.name.endsWith("/" + arguments[0]));
             const text = data.pool[run.curves["valid/top1"][2]], raw = atob(text.slice(1));
             const bytes = Uint8Array.from(raw, (letter) => letter.charCodeAt(0));
-            return Array.from(text[0] === "f" ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer));
+            return Array.from(new (text[0] === "f" ? Float32Array : Float64Array)(bytes.buffer));
             """,
             number,
         )
@@ -193,12 +197,18 @@ def test_nothing_sticks_out_of_the_screen(page: Page, width: int) -> None:
 
 def test_everything_can_be_reached_by_keyboard_and_has_a_name(page: Page) -> None:
     unnamed = page.js(
-        """return [...document.querySelectorAll("button, input, select, a, [tabindex='0']")].filter((one) =>
-             !one.textContent.trim() && !one.getAttribute("aria-label") && !one.labels?.length).map((one) => one.outerHTML)"""
+        """
+        const named = (one) => one.textContent.trim() || one.getAttribute("aria-label") || one.labels?.length;
+        return [...document.querySelectorAll("button, input, select, a, [tabindex='0']")]
+          .filter((one) => !named(one)).map((one) => one.outerHTML);
+        """
     )
     assert unnamed == []
     unreachable = page.js(
-        "return [...document.querySelectorAll('button, input, select, a')].filter((one) => one.tabIndex < 0).length"
+        """
+        return [...document.querySelectorAll("button, input, select, a")]
+          .filter((one) => one.tabIndex < 0).length;
+        """
     )
     assert unreachable == 0
 
@@ -223,10 +233,11 @@ def test_text_has_the_contrast_of_wcag_aa(page: Page) -> None:
         for (const one of document.querySelectorAll("body *")) {
           const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
           if (!own || !one.getClientRects().length || one.closest("script, option")) continue;
-          const style = getComputedStyle(one), ink = one.namespaceURI.includes("svg") ? style.fill : style.color;
+          const style = getComputedStyle(one);
+          const ink = one.namespaceURI.includes("svg") ? style.fill : style.color;
           const [a, b] = [light(ink), light(behind(one))].sort((x, y) => y - x);
           const ratio = (a + 0.05) / (b + 0.05);
-          if (ratio < 4.5 && !one.disabled) bad.push([one.tagName, one.textContent.slice(0, 30), ink, behind(one), ratio]);
+          if (ratio < 4.5 && !one.disabled) bad.push([one.tagName, one.textContent.slice(0, 30), ink, ratio]);
         }
         return bad;
         """

@@ -28,10 +28,11 @@ NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(
 )
 
 
-def chosen(**given: Any) -> Any:
+def chosen(only: Any = None, **given: Any) -> Any:
     """Options as the command line gives them."""
     base = OmegaConf.load(CHECKOUT / "conf" / "compare.yaml")
     base.pop("hydra")
+    given |= {} if only is None else {"only": only}
     return options(OmegaConf.merge(base, given))  # type: ignore[arg-type]
 
 
@@ -154,15 +155,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     ],
 )
 def test_filters(given: dict[str, Any], kept: str, runs: list[Run]) -> None:
-    assert "".join(run.folder.name for run in filters.keep(runs, chosen(**given))) == kept
+    assert "".join(run.folder.name for run in filters.keep(runs, chosen(given))) == kept
 
 
 @pytest.mark.parametrize(
     ("given", "key"),
     [
-        ({"state": "done"}, "state"),
-        ({"since": "yesterday"}, "since"),
-        ({"commit": "xyz"}, "commit"),
+        ({"only": {"state": "done"}}, "only.state"),
+        ({"only": {"since": "yesterday"}}, "only.since"),
+        ({"only": {"commit": "xyz"}}, "only.commit"),
+        ({"only": {"overrides": 3}}, "only.overrides"),
+        ({"only": {"sinse": "2026-11-23"}}, "did you mean only.since?"),
         ({"format": "xml"}, "format"),
         ({"mode": "max"}, "mode"),
         ({"best": True, "format": "csv"}, "best"),
@@ -170,7 +173,6 @@ def test_filters(given: dict[str, Any], kept: str, runs: list[Run]) -> None:
         ({"html": "no/such/folder/page.html"}, "html"),
         ({"html": "."}, "html"),
         ({"runs": []}, "runs"),
-        ({"overrides": 3}, "overrides"),
         ({"repeats": "seed", "best": "yes"}, "best"),
         ({"nonsense": 3}, "nonsense"),
     ],
@@ -183,4 +185,4 @@ def test_a_wrong_option_names_its_key(given: dict[str, Any], key: str) -> None:
 
 def test_a_bound_that_is_no_number_is_refused(runs: list[Run]) -> None:
     with pytest.raises(ConfigError, match="is no bound"):
-        filters.keep(runs, chosen(overrides={"lr": "<small"}))
+        filters.keep(runs, chosen({"overrides": {"lr": "<small"}}))

@@ -75,7 +75,7 @@ def as_number(text: str | None) -> float | None:
 def _conditions(key: str, value: Any) -> list[Callable[[str | None], bool]]:
     several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if isinstance(value, Mapping):
-        raise ConfigError("takes a value or a list of values, not keys below it", key=f"overrides.{key}")
+        raise ConfigError("takes a value or a list of values, not keys below it", key=f"only.overrides.{key}")
     return [_condition(key, one) for one in several]
 
 

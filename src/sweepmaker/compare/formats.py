@@ -134,7 +134,7 @@ def group_rows(comparison: Comparison) -> list[list[str]]:
     keys = [key for key in comparison.differing if key not in comparison.repeats]
     name = comparison.goal.name if comparison.goal else "objective"
     rows = [
-        [*(_compact(group.overrides.get(key, "")) for key in keys),
+        [*(_compact(comparison.values(group.runs[0])[key] or "") for key in keys),
          f"{group.mean:.6g} \N{PLUS-MINUS SIGN} {group.std:.2g}", f"({group.n})"]
         for group in found
     ]  # fmt: skip

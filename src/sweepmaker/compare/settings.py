@@ -41,18 +41,20 @@ _TEXTS = _list_of(TEXT, "a text, or a list of texts")
 _TIME = Rule(_is_time, "a day or a time: 2026-11-23 or 2026-11-23T10:00")
 _COMMIT = Rule(
     lambda value: 4 <= len(str(value)) <= 40 and set(str(value).lower()) <= set("0123456789abcdef"),
-    "4 to 40 hexadecimal digits, quoted where they are all decimal: commit='\"0123\"'",
+    "4 to 40 hexadecimal digits, quoted where they are all decimal: 'only.commit=\"0123\"'",
 )
 
 RULES: dict[str, Rule] = {
     "action": TEXT,  # one of those in sweepmaker.compare.task
     "runs": either(_TEXTS, NOTHING),
-    "experiment": either(_TEXTS, NOTHING),
-    "overrides": either(node(), NOTHING),
-    "state": either(_list_of(one_of(*ALL_STATES), f"of {', '.join(ALL_STATES)}, one or a list"), NOTHING),
-    "since": either(_TIME, NOTHING),
-    "until": either(_TIME, NOTHING),
-    "commit": either(_COMMIT, NOTHING),
+    "only.experiment": either(_TEXTS, NOTHING),
+    "only.overrides": either(node(), NOTHING),
+    "only.state": either(
+        _list_of(one_of(*ALL_STATES), f"of {', '.join(ALL_STATES)}, one or a list"), NOTHING
+    ),
+    "only.since": either(_TIME, NOTHING),
+    "only.until": either(_TIME, NOTHING),
+    "only.commit": either(_COMMIT, NOTHING),
     "metric": either(TEXT, NOTHING),
     "mode": either(one_of("max", "min"), NOTHING),
     "repeats": either(Rule(lambda value: list(value or []) == [], "[]"), _list_of(TEXT, "a list of keys")),
@@ -92,23 +94,26 @@ def options(cfg: DictConfig) -> Options:
         ConfigError: an unknown key, or a value that is not allowed.
     """
     given: dict[str, Any] = dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    for key in given:
+    only = given.pop("only")
+    if not isinstance(only, dict):
+        raise ConfigError(f"{only!r} is not allowed", key="only", allowed="the keys below it, only.state=...")
+    given |= {f"only.{key}": value for key, value in only.items()}
+    for key, value in given.items():
         if key not in RULES:
             near = get_close_matches(str(key), RULES, n=1)
-            raise ConfigError("there is no such key" + (f"; did you mean {near[0]}?" if near else ""),
-                              key=str(key), allowed=", ".join(RULES))  # fmt: skip
-    for key, rule in RULES.items():
-        if not rule.passes(given.get(key)):
-            raise ConfigError(f"{given.get(key)!r} is not allowed", key=key, allowed=rule.allowed)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"there is no such key{hint}", key=str(key), allowed=", ".join(RULES))
+        if not RULES[key].passes(value):
+            raise ConfigError(f"{value!r} is not allowed", key=key, allowed=RULES[key].allowed)
     _go_together(given)
     return Options(
         runs=None if given["runs"] is None else _texts(given["runs"]),
-        experiment=_texts(given["experiment"]),
-        overrides={str(key): value for key, value in (given["overrides"] or {}).items()},
-        state=_texts(given["state"]),
-        since=given["since"],
-        until=given["until"],
-        commit=None if given["commit"] is None else str(given["commit"]).lower(),
+        experiment=_texts(only["experiment"]),
+        overrides={str(key): value for key, value in (only["overrides"] or {}).items()},
+        state=_texts(only["state"]),
+        since=only["since"],
+        until=only["until"],
+        commit=None if only["commit"] is None else str(only["commit"]).lower(),
         metric=given["metric"],
         mode=given["mode"],
         repeats=_texts(given["repeats"]),

@@ -64,7 +64,7 @@ def compare(options: Options, *, quiet: bool = False) -> Comparison:
 
 def _filters(options: Options) -> list[str]:
     names = ("overrides", "experiment", "state", "since", "until", "commit")
-    return [name for name in names if getattr(options, name)]
+    return [f"only.{name}" for name in names if getattr(options, name)]
 
 
 def write_page(comparison: Comparison, options: Options, *, quiet: bool = False) -> None:

@@ -117,6 +117,8 @@ def _experiment(text: str, arguments: list[str]) -> ConfigError | None:
     given = [argument for argument in arguments[1:] if re.match(r"experiment=", argument)]
     if not given or "experiment" not in text:
         return None
+    if _main(arguments).stem == "compare":
+        return ConfigError("picks runs with only.", key="experiment", fix=f"only.{given[0]}")
     corrected = ["+" + argument if argument in given else argument for argument in arguments[1:]]
     line = shlex.join(["python", Path(arguments[0]).name, *corrected])
     return ConfigError(
@@ -250,7 +252,8 @@ def _keys_below(parent: str, main_file: Path) -> list[str]:
     """Keys that may stand below ``parent`` in the shipped configs, read without composing."""
     if main_file.stem != "train":
         own = yaml.safe_load(main_file.read_text())
-        return sorted(key for key in own if not parent and key != "hydra")
+        below = own.get(parent) if parent else own
+        return sorted(set(below) - {"hydra"}) if isinstance(below, dict) else []
     head, *path = parent.split(".") if parent else [""]
     files = sorted((_CONF / head).glob("*.yaml")) if head else [_CONF / "train.yaml"]
     groups = [

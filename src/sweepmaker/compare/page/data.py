@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweepmaker.compare.columns import Comparison, direction, findings
-from sweepmaker.compare.filters import as_number, unquoted
+from sweepmaker.compare.filters import as_number
 from sweepmaker.compare.page import details, differences
 from sweepmaker.compare.page.arrays import Pool
 from sweepmaker.compare.page.importance import importance
@@ -47,7 +47,7 @@ def collect(comparison: Comparison, page: Path) -> dict[str, Any]:
             for i, (run, one) in enumerate(zip(runs, values, strict=True))
         ],
         "groups": [
-            {"values": {key: unquoted(group.overrides.get(key, "")) for key in comparison.differing},
+            {"values": comparison.values(group.runs[0]),
              "mean": group.mean, "std": group.std, "n": group.n}
             for group in comparison.groups()
         ],

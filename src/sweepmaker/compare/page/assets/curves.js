@@ -26,6 +26,11 @@ function curveOf(run) {
   return Number.isNaN(xs[0]) ? null : { run, xs, ys: smoothed(series(found[2]), state.smooth), thinned: found[3] };
 }
 function line(context, plot, curve, log) {
+  if (curve.xs.length === 1) { // ended in its first epoch: a point
+    context.fillStyle = context.strokeStyle;
+    context.fillRect(plot.x(curve.xs[0]) - 1.5, plot.y(curve.ys[0]) - 1.5, 3, 3);
+    return;
+  }
   context.beginPath();
   let begun = false;
   for (let i = 0; i < curve.xs.length; i += 1) {

@@ -22,7 +22,7 @@ function brushed(run) {
 function drawParallel() {
   const all = runs.filter((run) => run.value !== null), list = withValue(), holder = byId("parallelplot");
   if (!searched.length || !all.length) { holder.replaceChildren(el("p", { class: "empty", text: "Nothing differs between these runs but their repeats." })); return; }
-  const width = Math.max(everyAxis.length * 92, holder.clientWidth || 600), height = 330, top = 44, bottom = height - 18;
+  const width = Math.max(everyAxis.length * 108, holder.clientWidth || 600), height = 330, top = 44, bottom = height - 18;
   const box = el("div", { class: "plot" }), image = svg("svg", { width, height, role: "img", "aria-label": `Parallel coordinates of ${list.length} runs` });
   const canvas = el("canvas", { "aria-hidden": "true" }), ratio = window.devicePixelRatio || 1;
   canvas.width = width * ratio; canvas.height = height * ratio;
@@ -58,7 +58,7 @@ function drawParallel() {
   holder.append(el("p", { class: "muted small", text: `Darker is better. ${list.length} runs; grey ones are filtered out.` }));
 }
 function axisLine(image, axis, x, y, top, bottom) {
-  const name = axis.name.length > 18 ? `…${axis.name.slice(-17)}` : axis.name;
+  const name = axis.name.length > 16 ? `…${axis.name.slice(-15)}` : axis.name;
   image.append(svg("line", { class: "frame", x1: x, x2: x, y1: top, y2: bottom }));
   image.append(svg("text", { class: "title", x, y: 16, "text-anchor": "middle" }, name));
   if (axis.log) image.append(svg("text", { x, y: 31, "text-anchor": "middle" }, "log"));
