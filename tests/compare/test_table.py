@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweepmaker.compare import formats, ranking, reading, task
+from sweepmaker.compare import formats, ranking, reading, task, terminal
 from sweepmaker.compare.columns import Comparison, as_json, differing
 from sweepmaker.config.errors import ConfigError
 from tests.compare.folders import make_run, make_sweep
@@ -27,7 +27,7 @@ def compared(folder: Path, **given: Any) -> Comparison:
 
 def printed(comparison: Comparison) -> str:
     stream = io.StringIO()
-    formats.print_table(comparison, stream)
+    terminal.print_table(comparison, stream)
     return stream.getvalue()
 
 
@@ -80,7 +80,7 @@ def test_json_and_csv_have_every_digit(sweep: Path) -> None:
 
 def test_repeats_are_a_mean_and_a_deviation(sweep: Path) -> None:
     comparison = compared(sweep)
-    groups = comparison.groups()
+    groups = comparison.groups
     assert [group.n for group in groups] == [3, 3, 3]
     for group in groups:
         values = [run.value for run in group.runs]
@@ -90,7 +90,7 @@ def test_repeats_are_a_mean_and_a_deviation(sweep: Path) -> None:
     assert groups[0].mean == max(group.mean for group in groups)
     shown = printed(comparison)
     assert f"{groups[0].mean:.6g} ± {groups[0].std:.2g}" in shown and "(3)" in shown
-    assert compared(sweep, repeats=[]).groups() == []
+    assert compared(sweep, repeats=[]).groups == []
 
 
 def test_the_same_number_written_otherwise_is_the_same_group_and_no_difference(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_same_number_written_otherwise_is_the_same_group_and_no_difference(t
         make_run(tmp_path / str(number), overrides=[f"lr={text}", f"seed={number}"])
     comparison = compared(tmp_path)
     assert comparison.differing == ("seed",)
-    assert [group.n for group in comparison.groups()] == [3]
+    assert [group.n for group in comparison.groups] == [3]
 
 
 def test_an_override_that_others_lack_shows_what_their_config_has(tmp_path: Path) -> None:
@@ -170,6 +170,24 @@ def test_terminals_get_no_control_characters(tmp_path: Path) -> None:
     make_run(tmp_path / "1", overrides=["model.name=[red]x"])
     shown = printed(compared(tmp_path))
     assert "\x1b" not in shown and "[red]x" in shown
+
+
+def test_a_terminal_gets_what_it_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    make_run(tmp_path / "0", overrides=["model.name=[red]x"])
+    make_run(tmp_path / "1", overrides=["model.name=日本"])
+    monkeypatch.setenv("COLUMNS", "90")
+    stream = Terminal()
+    terminal.print_table(compared(tmp_path), stream)
+    shown = stream.getvalue()
+    assert "[red]x" in shown and "日本" in shown and "completed" in shown
+    assert "(no room for commit, weights" in shown
+    lines = shown.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("run"))
+    assert all(len(line) <= 90 for line in lines[start : start + 4])
 
 
 def test_findings_are_counted(tmp_path: Path) -> None:

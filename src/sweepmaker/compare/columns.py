@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sweepmaker.compare.filters import effective, unquoted
-from sweepmaker.compare.ranking import Goal, best, groups, same
+from sweepmaker.compare.ranking import Goal, Group, best, groups, same
 from sweepmaker.compare.run import Run
 from sweepmaker.compare.series import lower_is_better
 
@@ -23,11 +24,11 @@ class Comparison:
     differing: tuple[str, ...]
     repeats: tuple[str, ...]
 
-    @property
+    @cached_property
     def best(self) -> Run | None:
         return best(self.runs)
 
-    @property
+    @cached_property
     def metrics(self) -> list[str]:
         """Every metric that some run has, in the order in which they first come."""
         return list(dict.fromkeys(name for run in self.runs for name in run.metrics))
@@ -36,8 +37,19 @@ class Comparison:
         """Of each override that differs: what it was in ``run``."""
         return {key: effective(run, key) for key in self.differing}
 
-    def groups(self) -> list[Any]:
-        return list(groups(self.runs, self.repeats, self.goal))
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Runs that differ in their repeats alone."""
+        return groups(self.runs, self.repeats, self.goal)
+
+    @cached_property
+    def further(self) -> list[str]:
+        """Metrics worth a column of their own: the loss beside the objective, what the test split gave."""
+        if self.goal is None:
+            return []
+        split, _, leaf = self.goal.name.rpartition("/")
+        wanted = (f"{split}/loss" if split else "loss", f"test/{leaf}")
+        return [name for name in wanted if name in self.metrics and name != self.goal.name]
 
 
 def differing(runs: Iterable[Run]) -> tuple[str, ...]:
@@ -49,16 +61,6 @@ def differing(runs: Iterable[Run]) -> tuple[str, ...]:
         for key in keys
         if len({same(value) if (value := effective(run, key)) is not None else None for run in runs}) > 1
     )
-
-
-def extra_metrics(comparison: Comparison) -> list[str]:
-    """Further metrics worth a column: the loss beside the objective, and what the test split gave."""
-    if comparison.goal is None:
-        return []
-    split, _, leaf = comparison.goal.name.rpartition("/")
-    wanted = [f"{split}/loss" if split else "loss", f"test/{leaf}"]
-    there = set(comparison.metrics)
-    return [name for name in dict.fromkeys(wanted) if name in there and name != comparison.goal.name]
 
 
 def findings(folder: Path) -> int | None:
@@ -79,7 +81,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "groups": [
             {"overrides": {key: unquoted(text) for key, text in group.overrides.items()}, "n": group.n,
              "mean": group.mean, "std": group.std, "runs": [str(run.folder) for run in group.runs]}
-            for group in comparison.groups()
+            for group in comparison.groups
         ],
     }  # fmt: skip
 

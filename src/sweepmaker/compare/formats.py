@@ -1,18 +1,13 @@
-"""A comparison as text: for a terminal, for a spreadsheet, for a page in Markdown."""
+"""A comparison as text: its cells for the eye, csv with every digit, Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-import sys
 from collections.abc import Sequence
-from typing import TextIO
 
-from sweepmaker.compare.columns import Comparison, direction, extra_metrics, findings
+from sweepmaker.compare.columns import Comparison, direction, findings
 from sweepmaker.compare.run import Run
-
-_WIDE = 10_000  # columns of what is no terminal: nothing is cut
 
 
 def short(value: float | None) -> str:
@@ -36,7 +31,7 @@ def header(comparison: Comparison) -> list[str]:
     goal = comparison.goal
     named = [goal.name, "epoch", "last"] if goal else ["objective", "epoch", "last"]
     return [
-        "run", *comparison.differing, *named, *extra_metrics(comparison),
+        "run", *comparison.differing, *named, *comparison.further,
         "state", "duration", "images/s", "findings", "weights", "commit",
     ]  # fmt: skip
 
@@ -46,7 +41,7 @@ def row(comparison: Comparison, run: Run) -> list[str]:
     goal = comparison.goal
     series = run.metrics.get(goal.name) if goal else None
     epoch = run.objective.epoch if run.objective else None
-    further = [run.metrics.get(name) for name in extra_metrics(comparison)]
+    further = [run.metrics.get(name) for name in comparison.further]
     found = findings(run.folder)
     speed = run.images_per_second
     return [
@@ -73,56 +68,6 @@ def _compact(text: str) -> str:
         return text
 
 
-def print_table(comparison: Comparison, stream: TextIO | None = None) -> None:
-    """The table, then what groups of repeats say, then the best run, then what is wrong with others."""
-    from rich.console import Console
-
-    stream = stream or sys.stdout
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
-    rows = [row(comparison, run) for run in comparison.runs]
-    if base := common_folder(comparison):
-        console.print(f"in {printable(base)}", markup=False, soft_wrap=True)
-        for cells in rows:
-            cells[0] = cells[0][len(base) + 1 :]
-    console.print(_rich(header(comparison), rows, figures=len(comparison.differing) + 1))
-    if found := group_rows(comparison):
-        console.print(_rich(found[0], found[1:], figures=1))
-    for line in closing(comparison):
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def common_folder(comparison: Comparison) -> str:
-    """The folder that all runs are below; "" where there is none, or one run only."""
-    parents = [str(run.folder.parent) for run in comparison.runs]
-    if len(parents) < 2 or len({run.folder.is_absolute() for run in comparison.runs}) > 1:
-        return ""
-    base = os.path.commonpath(parents)
-    return "" if base in (".", "/") else base
-
-
-def _rich(names: Sequence[str], rows: Sequence[Sequence[str]], figures: int) -> object:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, name in enumerate(names):
-        numeric = number >= 1 and all(not cells[number] or _is_number(cells[number]) for cells in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold",
-                         no_wrap=number >= figures)  # fmt: skip
-    for cells in rows:
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    return table
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def printable(text: str) -> str:
     """Without characters that would move a terminal's cursor or colour it."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
@@ -130,7 +75,7 @@ def printable(text: str) -> str:
 
 def group_rows(comparison: Comparison) -> list[list[str]]:
     """Header and rows of groups of repeats; [] where there is none."""
-    found = comparison.groups()
+    found = comparison.groups
     keys = [key for key in comparison.differing if key not in comparison.repeats]
     name = comparison.goal.name if comparison.goal else "objective"
     rows = [

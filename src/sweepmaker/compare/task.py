@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from omegaconf import DictConfig
 
-from sweepmaker.compare import filters, formats, ranking, reading, settings
+from sweepmaker.compare import filters, formats, ranking, reading, settings, terminal
 from sweepmaker.compare.columns import Comparison, as_json, differing, run_as_json
 from sweepmaker.compare.select import select
 from sweepmaker.compare.settings import Options
@@ -93,7 +93,7 @@ def show(comparison: Comparison, options: Options) -> None:
     if options.best:
         _show_best(comparison, options.format)
     elif options.format == "table":
-        formats.print_table(comparison)
+        terminal.print_table(comparison)
     else:
         sys.stdout.write(_TEXTS[options.format](comparison))
     sys.stdout.flush()

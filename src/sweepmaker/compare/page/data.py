@@ -39,6 +39,7 @@ def collect(comparison: Comparison, page: Path) -> dict[str, Any]:
         "repeats": list(comparison.repeats),
         "best": None if chosen is None else list(runs).index(chosen),
         "metrics": comparison.metrics,
+        "further": comparison.further,
         "curve_metrics": [name for name in _ordered(comparison) if name not in left_out and name in curves],
         "left_out": left_out,
         "pool": pool.texts,
@@ -49,7 +50,7 @@ def collect(comparison: Comparison, page: Path) -> dict[str, Any]:
         "groups": [
             {"values": comparison.values(group.runs[0]),
              "mean": group.mean, "std": group.std, "n": group.n}
-            for group in comparison.groups()
+            for group in comparison.groups
         ],
         "importance": _importance(comparison, values, log),
         "config": differences.compact([differences.config(run) for run in runs]),

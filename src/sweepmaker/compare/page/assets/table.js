@@ -1,8 +1,5 @@
 // The table: sorting, filtering, selecting.
-const further = data.metrics.filter((name) => {
-  const [split, leaf] = [goal[0].split("/").slice(0, -1).join("/"), goal[0].split("/").pop()];
-  return name === `${split}/loss` || name === `test/${leaf}`;
-});
+const further = data.further;
 const columns = [
   { name: "run", text: true, of: (run) => label(run), full: (run) => run.name },
   ...data.keys.map((key) => ({ name: key.name, text: !key.numeric, of: (run) => (key.numeric ? toNumber(run.values[key.name]) : run.values[key.name]), full: (run) => run.values[key.name] })),
