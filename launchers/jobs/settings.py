@@ -125,6 +125,8 @@ RULES: dict[str, Rule] = {
     "dry_run": BOOLEAN,
     "stage": BOOLEAN,
     "debugger.managed": BOOLEAN,
+    "mlflow.tracking_uri": _TEXT_OR_NULL,
+    "mlflow.experiment": TEXT,
 }  # fmt: skip
 
 
@@ -144,7 +146,7 @@ def validate(cfg: DictConfig, *, sweep: bool) -> None:
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or two that don't go together.
     """
-    _known_keys(cfg, ("where", "job", "job.hyperband", "job.completion", "job.warm_start"))
+    _known_keys(cfg, ("where", "job", "job.hyperband", "job.completion", "job.warm_start", "mlflow"))
     _values(cfg, RULES)
     _pairs(cfg, sweep=sweep)
     _machines(cfg, sweep=sweep)
@@ -156,8 +158,8 @@ def validate_action(cfg: DictConfig) -> None:
     Raises:
         ConfigError: as `validate`.
     """
-    _known_keys(cfg, ("where", "job"))
-    own = {key: rule for key, rule in RULES.items() if key.startswith("where.")}
+    _known_keys(cfg, ("where", "job", "mlflow"))
+    own = {key: rule for key, rule in RULES.items() if key.startswith(("where.", "mlflow."))}
     _values(cfg, {"action": RULES["action"], "wait": BOOLEAN, "job.name": _NAME_OF_A_JOB, **own})
     for key in ("dry_run", "stage"):
         if cfg[key]:
