@@ -6,7 +6,7 @@ function shade(share) {
   return `rgb(${CIVIDIS[i].map((value, k) => Math.round(value + (CIVIDIS[i + 1][k] - value) * rest)).join(",")})`;
 }
 function axesOf(list) {
-  const last = { name: goal[0], domain: domain(list.map((run) => run.value), false), log: false, of: (run) => run.value };
+  const last = { name: goal[0], domain: domain(list.map((run) => run.value), goalLog), log: goalLog, of: (run) => run.value };
   return [...searched.map((key) => ({ name: key.name, ...axisOf(key, list) })), last];
 }
 const everyAxis = axesOf(runs.filter((run) => run.value !== null));
@@ -35,8 +35,8 @@ function drawParallel() {
   holder.replaceChildren(scroller);
   const places = everyAxis.map((_, i) => 60 + (i * (width - 130)) / Math.max(1, everyAxis.length - 1));
   const down = everyAxis.map((axis) => scale(axis.domain, [bottom, top], axis.log));
-  const [low, high] = everyAxis[everyAxis.length - 1].domain;
-  const quality = (run) => (higher ? run.value - low : high - run.value) / (high - low);
+  const rise = scale(everyAxis[everyAxis.length - 1].domain, [0, 1], goalLog);
+  const quality = (run) => (higher ? rise(run.value) : 1 - rise(run.value));
   const paint = (run, style, wide, dash) => {
     context.strokeStyle = style; context.lineWidth = wide; context.setLineDash(dash);
     context.beginPath();

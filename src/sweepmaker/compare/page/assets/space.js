@@ -1,4 +1,10 @@
 // Search progress, the objective against each hyperparameter, and what mattered.
+// A loss of which some runs have a hundred times as much as others is seen on a logarithmic axis only.
+const goalLog = (() => {
+  const values = runs.map((run) => run.value).filter((value) => value !== null);
+  return !higher && values.length > 1 && Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 100;
+})();
+const goalTitle = `${goal[0]} (${goal[1]}${goalLog ? ", log" : ""})`;
 const withValue = () => shown().filter((run) => run.value !== null);
 
 function drawProgress() {
@@ -7,7 +13,7 @@ function drawProgress() {
   const values = list.map((run) => run.value);
   const plot = frame(byId("progressplot"), { height: 290, label: `${goal[0]} of ${list.length} runs in the order in which they began`,
     x: { domain: [0.3, list.length + 0.7], label: "runs, in the order in which they began", ticks: ticks([1, Math.max(2, list.length)], 8, false).filter(Number.isInteger).map((i) => [i, String(i)]) },
-    y: { domain: domain(values, false), log: false }, title: `${goal[0]} (${goal[1]})` });
+    y: { domain: domain(values, goalLog), log: goalLog }, title: goalTitle });
   let best = null, path = "";
   list.forEach((run, i) => {
     if (!["failed", "broken"].includes(run.state) && (best === null || (higher ? run.value > best : run.value < best))) best = run.value;
@@ -38,12 +44,12 @@ const searched = data.keys.filter((key) => !data.repeats.includes(key.name));
 function drawScatter() {
   const list = withValue();
   if (!searched.length || !list.length) { put("scatter", el("p", { class: "empty", text: "Nothing differs between these runs but their repeats." })); return; }
-  const y = { domain: domain(list.map((run) => run.value), false), log: false };
+  const y = { domain: domain(list.map((run) => run.value), goalLog), log: goalLog };
   const holders = searched.map(() => el("div"));
   put("scatter", ...holders);
   searched.forEach((key, place) => {
     const axis = axisOf(key, list);
-    const plot = frame(holders[place], { height: 230, title: goal[0], label: `${goal[0]} against ${key.name}`, x: { domain: axis.domain, log: axis.log, ticks: axis.ticks, label: key.name }, y });
+    const plot = frame(holders[place], { height: 230, title: goalTitle, label: `${goal[0]} against ${key.name}`, x: { domain: axis.domain, log: axis.log, ticks: axis.ticks, label: key.name }, y });
     const drawn = list.filter((run) => axis.of(run) !== null && (!axis.log || axis.of(run) > 0));
     for (const run of drawn.sort((a, b) => (colourOf(a) !== null) - (colourOf(b) !== null) || (a.index === data.best) - (b.index === data.best)))
       mark(plot, run, plot.x(axis.of(run)) + (axis.names ? ((run.index * 7919) % 17 - 8) * 1.1 : 0), plot.y(run.value), { r: list.length > 300 ? 2.4 : 3.6 });
