@@ -7,11 +7,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sweepmaker.compare import task
-from sweepmaker.compare.page import as_script
+from sweepmaker.compare.page import _finite, as_script
 from tests.compare.browser import Page, browser
 from tests.compare.folders import make_launch, make_run, make_sweep
 from tests.compare.test_select import chosen
@@ -249,6 +252,18 @@ def test_json_in_a_script_has_no_markup() -> None:
     text = as_script({"a": f"{EVIL} \u2028 &amp; <!--", "b": float("nan"), "c": "\udcff"})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text)["a"] == f"{EVIL} \u2028 &amp; <!--"
+
+
+@given(st.recursive(st.text() | st.floats() | st.none(), lambda inner: st.dictionaries(st.text(), inner)))
+def test_any_text_comes_back_and_none_of_it_is_markup(content: Any) -> None:
+    text = as_script({"content": content})
+    assert not set("<>&\u2028\u2029") & set(text)
+    if not _surrogates(text := json.dumps(content, ensure_ascii=False)) and "nan" not in text.lower():
+        assert json.loads(as_script({"content": content}))["content"] == _finite(content)
+
+
+def _surrogates(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def test_one_run_alone_has_a_page_too(open_browser: Page, tmp_path: Path) -> None:
