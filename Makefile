@@ -91,13 +91,13 @@ types: $(STAMP) ## mypy, strict
 
 lock: $(STAMP) ## both locks, from pyproject.toml and requirements-toolkit.in (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 \
-	  --extra dev --extra aws --extra embedded --extra compare --extra serve \
+	  --extra dev --extra aws --extra embedded --extra compare --extra mlflow --extra serve \
 	  --output-file requirements.lock --quiet $(ARGS)
 	$(BIN)/uv pip compile requirements-toolkit.in --universal --generate-hashes --no-header --python-version 3.11 \
 	  --constraint requirements.lock --output-file requirements-toolkit.lock --quiet $(ARGS)
 
 benchmarks: $(STAMP) ## every benchmark, each with its ratio against a named peer
-	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead sweep; do \
+	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead sweep compare; do \
 	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; done
 
 clean: ## remove the environments and the caches (runs stay)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from launchers.jobs import folders, results, settings, watch
+from launchers.jobs import folders, mlflow_runs, results, settings, watch
 from launchers.jobs.clients import Clients, connect
 from launchers.jobs.collect import collect
 from launchers.jobs.failures import explained
@@ -43,6 +43,7 @@ def run(cfg: DictConfig, lines: Sequence[str]) -> None:
     again = [line for line in lines if line.lstrip("+~").startswith("where")]
     if cfg.action == "list":
         return _list(connect(where), cfg.job.name)
+    tracking = mlflow_runs.tracking(cfg)
     clients, name, folder = _the_job(where, cfg.job.name, named=bool(again))
     kind = kind_of(clients, name)
     if given := [line for line in lines if line.startswith("job.folder=")]:
@@ -52,16 +53,23 @@ def run(cfg: DictConfig, lines: Sequence[str]) -> None:
     looked = _look(clients, kind, name)
     folder = folder or folders.folder_of(looked)
     if cfg.action == "collect":
-        return finish(clients, looked, folder, again)
+        return finish(clients, looked, folder, again, tracking)
     if cfg.wait:
-        return follow(clients, kind, name, folder, again)
+        return follow(clients, kind, name, folder, again, tracking)
     screen = open_screen()
     screen.show(looked)
     screen.close()
     _print(looked, folder, again)
 
 
-def follow(clients: Clients, kind: Operation, name: str, folder: Path, again: Sequence[str]) -> None:
+def follow(
+    clients: Clients,
+    kind: Operation,
+    name: str,
+    folder: Path,
+    again: Sequence[str],
+    tracking: Mapping[str, Any] | None = None,
+) -> None:
     """Watch a job to its end, collect it, and print how it went.
 
     Args:
@@ -70,6 +78,7 @@ def follow(clients: Clients, kind: Operation, name: str, folder: Path, again: Se
         name: of the job.
         folder: where it is collected.
         again: the words ``where=...`` of the command line.
+        tracking: MLflow's settings, where the runs are to be written there.
 
     Raises:
         Interrupted: Ctrl-C; the job goes on, or was asked to stop.
@@ -80,11 +89,17 @@ def follow(clients: Clients, kind: Operation, name: str, folder: Path, again: Se
     except Interrupted:
         print(json.dumps({"name": name, "folder": str(folder)}), flush=True)
         raise
-    finish(clients, job, folder, again)
+    finish(clients, job, folder, again, tracking)
 
 
-def finish(clients: Clients, job: Job, folder: Path, again: Sequence[str]) -> None:
-    """Collect what there is of a job, and print how it went.
+def finish(
+    clients: Clients,
+    job: Job,
+    folder: Path,
+    again: Sequence[str],
+    tracking: Mapping[str, Any] | None = None,
+) -> None:
+    """Collect what there is of a job, write it to MLflow where asked for, and print how it went.
 
     Raises:
         UserError: it failed, or AWS refused; what was collected until then stays.
@@ -105,6 +120,8 @@ def finish(clients: Clients, job: Job, folder: Path, again: Sequence[str]) -> No
     running = f", {collected.running} still running" if collected.running else ""
     _say(f"{there}{running}: {folder}")
     _print(job, folder, again, collected.folders)
+    if tracking is not None:
+        mlflow_runs.write(job, collected.folders, tracking, _say)
     if job.status == "Failed":
         reason = masked(job.reason) or "SageMaker gave no reason"
         raise UserError(f"the {job.kind.word} {job.name} failed: {printable(reason)}")

@@ -19,7 +19,18 @@ from sweepmaker.config import schema
 from sweepmaker.config.errors import ConfigError
 
 # groups and keys of conf/launch.yaml that conf/train.yaml does not have
-LAUNCH_ONLY = ("where", "job", "search", "dry_run", "stage", "action", "wait", "debugger.managed", "resume")
+LAUNCH_ONLY = (
+    "where",
+    "job",
+    "search",
+    "dry_run",
+    "stage",
+    "action",
+    "wait",
+    "debugger.managed",
+    "mlflow",
+    "resume",
+)
 S3 = "s3://"
 CONF = Path(__file__).resolve().parents[2] / "conf"
 _NO_LOCAL = "local=null"
@@ -142,7 +153,7 @@ def without_launch(launch: DictConfig) -> DictConfig:
             cfg.hydra.runtime.output_dir = "."  # what paths.output_dir refers to
             HydraConfig.instance().set_config(cfg)
             del cfg["hydra"]
-        for key in ("where", "job", "dry_run", "stage", "action", "wait", "debugger"):
+        for key in ("where", "job", "dry_run", "stage", "action", "wait", "debugger", "mlflow"):
             cfg.pop(key, None)
         cfg.resume = None
     return cfg

@@ -65,7 +65,7 @@ def tuning_job(
     plan = builder.tuning(search, *compose.travelling(searched))
     if (sent := _carry_out(plan, builder, cfg, folder)) is not None:
         _keep_sweep(folder, [line for line in arguments if compose.travels(line)], sent[1])
-        _follow(*sent, plan.operation, folder, arguments, wait=cfg.wait)
+        _follow(*sent, plan.operation, folder, arguments, cfg, wait=cfg.wait)
 
 
 def training_job(cfg: DictConfig) -> None:
@@ -100,7 +100,7 @@ def _training_job(cfg: DictConfig) -> None:
     if (sent := _carry_out(plan, builder, cfg, folder)) is None:
         return
     # of several each is sent, and left to train beside the others
-    _follow(*sent, plan.operation, folder, hydra.overrides.task, wait=cfg.wait and not several)
+    _follow(*sent, plan.operation, folder, hydra.overrides.task, cfg, wait=cfg.wait and not several)
 
 
 def _jobs_of_the_sweep(config_loader: Any) -> int:
@@ -141,7 +141,7 @@ def _continued(cfg: DictConfig, lines: Sequence[Any]) -> bool:
         kept = submit.kept(folder)
         clients = submit.connected(kept)
         sent = submit.resume(folder, clients)
-        _follow(clients, sent, kept["operation"], folder, lines, wait=cfg.wait)
+        _follow(clients, sent, kept["operation"], folder, lines, cfg, wait=cfg.wait)
     return True
 
 
@@ -165,18 +165,25 @@ def _carry_out(
 
 
 def _follow(
-    clients: Clients, sent: Submitted, operation: str, folder: Path, lines: Sequence[Any], *, wait: bool
+    clients: Clients,
+    sent: Submitted,
+    operation: str,
+    folder: Path,
+    lines: Sequence[Any],
+    cfg: DictConfig,
+    *,
+    wait: bool,
 ) -> None:
     """Stay with the job to its end, or with ``wait=false`` say how to come back."""
     again = [str(line) for line in lines if str(line).lstrip("+").startswith("where")]
     print(
         f"{'found' if sent.existed else 'sent'}: {sent.name}; kept in {folder}", file=sys.stderr, flush=True
     )
-    from launchers.jobs import actions, watch
+    from launchers.jobs import actions, mlflow_runs, watch
     from launchers.jobs.operations import OPERATIONS
 
     if wait:
-        actions.follow(clients, OPERATIONS[operation], sent.name, folder, again)
+        actions.follow(clients, OPERATIONS[operation], sent.name, folder, again, mlflow_runs.tracking(cfg))
         return
     print(watch.come_back(sent.name, again), file=sys.stderr)
     print(json.dumps({"name": sent.name, "folder": str(folder)}), flush=True)

@@ -127,6 +127,8 @@ RULES: dict[str, Rule] = {
     "dry_run": BOOLEAN,
     "stage": BOOLEAN,
     "debugger.managed": BOOLEAN,
+    "mlflow.tracking_uri": _TEXT_OR_NULL,
+    "mlflow.experiment": TEXT,
 }  # fmt: skip
 
 _OF_HYPERBAND = ("job.hyperband.min_epochs", "job.hyperband.max_epochs")
@@ -147,7 +149,7 @@ def validate(cfg: DictConfig, *, sweep: bool) -> None:
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or two that don't go together.
     """
-    _known_keys(cfg, ("where", "job", "job.hyperband", "job.completion", "job.warm_start"))
+    _known_keys(cfg, ("where", "job", "job.hyperband", "job.completion", "job.warm_start", "mlflow"))
     _values(cfg, {key: rule for key, rule in RULES.items() if key not in _OF_HYPERBAND})
     _pairs(cfg, sweep=sweep)
     _machines(cfg, sweep=sweep)
@@ -168,8 +170,8 @@ def validate_action(cfg: DictConfig) -> None:
     Raises:
         ConfigError: as `validate`.
     """
-    _known_keys(cfg, ("where", "job"))
-    own = {key: rule for key, rule in RULES.items() if key.startswith("where.")}
+    _known_keys(cfg, ("where", "job", "mlflow"))
+    own = {key: rule for key, rule in RULES.items() if key.startswith(("where.", "mlflow."))}
     _values(cfg, {"action": RULES["action"], "wait": BOOLEAN, "job.name": _NAME_OF_A_JOB, **own})
     for key in ("dry_run", "stage"):
         if cfg[key]:

@@ -37,6 +37,7 @@ _NOT_SWEPT = {
     "stage": "it is about the launch",
     "action": "it is about the launch",
     "wait": "it is about the launch",
+    "mlflow": "it is about the launch",
     "resume": "it is about the launch",
     "objective": "trials are compared by one objective",
     "data.root": "the data are one channel of the job",

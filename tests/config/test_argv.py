@@ -41,6 +41,7 @@ def as_hydra_reads(word: str) -> object:
 @example("a\\'b", "'")
 @example("\\${x}", '"')
 @example("two\nlines\tand a tab", "'")
+@example("/opt/ml/checkpoints~1", "'")
 def test_hydra_reads_back_what_was_quoted(text: str, mark: str) -> None:
     word = argv.quote(text, mark)
     assert as_hydra_reads(word) == text
@@ -62,9 +63,7 @@ def test_the_line_that_continues_a_run(tmp_path: Path) -> None:
     assert f"resume={argv.quote(str(run))}" in argv.prepare(shlex.split(argv.resume_line(run))[1:])
 
 
-@pytest.mark.parametrize(
-    "path", ["/runs/2026-01-31/12-00-00-123456", "outputs/a_b", "/opt/ml/checkpoints~1", "./x"]
-)
+@pytest.mark.parametrize("path", ["/runs/2026-01-31/12-00-00-123456", "outputs/a_b", "./x"])
 def test_a_plain_path_stays_as_it_is(path: str) -> None:
     assert argv.quote(path) == path
 

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
 from launchers.jobs import settings
+from sweepmaker.compare import settings as compare
 from sweepmaker.config import schema
 from tests.integration.runs import CHECKOUT
 
@@ -37,6 +38,9 @@ def test_composes_and_passes_the_checks(file: Path, tmp_path: Path) -> None:
         HydraConfig.instance().set_config(cfg)
         if primary == "launch":
             settings.validate(cfg, sweep=True)
+        elif primary == "compare":
+            del cfg.__dict__["_content"]["hydra"]
+            compare.options(cfg)
         elif primary == "train":
             del cfg.__dict__["_content"]["hydra"]
             schema.validate(cfg)

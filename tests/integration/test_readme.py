@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compare.folders import make_sweep
 from tests.images import class_tree
 from tests.integration.runs import CHECKOUT, TINY, module, script, train
 from tests.needs import needs_package
@@ -67,9 +68,22 @@ def test_train_commands_run(words: list[str], finished: Path, tmp_path: Path) ->
 
 
 EMBEDDED = [words for words in COMMANDS if "where=embedded" in words or "launchers.embedded" in words]
+COMPARE = [words for words in COMMANDS if words[1:2] == ["compare.py"]]
 OTHERS = [
-    words for words in COMMANDS if words[0] == "python" and words[1] != "train.py" and words not in EMBEDDED
+    words
+    for words in COMMANDS
+    if words[0] == "python" and words[1] != "train.py" and words not in EMBEDDED and words not in COMPARE
 ]
+
+
+@pytest.mark.parametrize("words", COMPARE, ids=" ".join)
+def test_compare_commands_run(words: list[str], tmp_path: Path) -> None:
+    shown = next(word for one in COMPARE for word in one if word.startswith("runs=")).removeprefix("runs=")
+    make_sweep(tmp_path / shown, (1e-3, 3e-3, 3e-2), epochs=3)
+    ended = script(*words[1:], cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert f"{shown}/1" in ended.out or "in " + shown in ended.out
+    assert (tmp_path / "compare.html").exists() == ("html=compare.html" in words)
 
 
 @pytest.mark.parametrize("words", OTHERS, ids=" ".join)

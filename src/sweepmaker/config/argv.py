@@ -67,7 +67,7 @@ def _keeping_what_is_there(arguments: list[str]) -> list[str]:
 def quote(value: str, mark: str = "'") -> str:
     """``value`` as text in Hydra's grammar, quoted with ``mark`` where it would not be taken as it is."""
     # with a slash it is no number, no null and no true
-    if re.fullmatch(r"[A-Za-z0-9_.+%@?|-]*/[A-Za-z0-9/_.+%@?|~-]*", value):
+    if re.fullmatch(r"[A-Za-z0-9_.+%@?|-]*/[A-Za-z0-9/_.+%@?|-]*", value):
         return value
     escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # or OmegaConf would look for that key
     # backslashes count only before a quote, the closing one included

@@ -117,6 +117,8 @@ def _experiment(text: str, arguments: list[str]) -> ConfigError | None:
     given = [argument for argument in arguments[1:] if re.match(r"experiment=", argument)]
     if not given or "experiment" not in text:
         return None
+    if _main(arguments).stem == "compare":
+        return ConfigError("picks runs with only.", key="experiment", fix=f"only.{given[0]}")
     corrected = ["+" + argument if argument in given else argument for argument in arguments[1:]]
     line = shlex.join(["python", Path(arguments[0]).name, *corrected])
     return ConfigError(
@@ -157,12 +159,13 @@ def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
     if "could not be converted" in text:
         return _wrong_type(text, arguments)
     parent, _, leaf = key.rpartition(".")
-    allowed = _keys_below(parent)
+    main = _main(arguments)
+    allowed = _keys_below(parent, main)
     return ConfigError(
         "there is no such key" + _hint(leaf, allowed, prefix=f"{parent}." if parent else ""),
         key=key,
         allowed=", ".join(allowed),
-        fix=_where_else(parent, leaf),
+        fix=_where_else(parent, leaf) if main.stem == "train" else None,
     )
 
 
@@ -180,11 +183,13 @@ def _ambiguous(text: str, arguments: list[str]) -> ConfigError | None:
     if found is None:
         return None
     key, _, value = found.group(1).partition("=")
-    several = shlex.join(["python", Path(arguments[0]).name, "-m", *arguments[1:]])
+    several = "several runs: " + shlex.join(["python", Path(arguments[0]).name, "-m", *arguments[1:]])
+    if _main(arguments).stem == "compare":  # it takes no -m
+        several = "several: " + shlex.quote(f"{key}=[{value}]")
     return ConfigError(
         f"{value!r} has a comma in it: one value or several?",
         key=key,
-        fix=f"one value: {argv.word(key, value)}    several runs: {several}",
+        fix=f"one value: {argv.word(key, value)}    {several}",
     )
 
 
@@ -209,9 +214,10 @@ def _grammar(text: str, arguments: list[str]) -> ConfigError | None:
     override = found.group(1)
     key, equals, value = override.partition("=")
     if not equals:
-        return ConfigError(
-            f"{override!r} is not key=value", fix=f"python {Path(arguments[0]).name} key=value ..."
-        )
+        script = Path(arguments[0]).name
+        folder = _main(arguments).stem == "compare" and Path(override).exists()
+        word = argv.word("runs", override) if folder else "key=value"
+        return ConfigError(f"{override!r} is not key=value", fix=f"python {script} {word} ...")
     return ConfigError(
         f"{value!r} has a character that means something to Hydra", key=key, fix=argv.word(key, value)
     )
@@ -236,8 +242,18 @@ def _options(group: str) -> str:
     return ", ".join(_names(group))
 
 
-def _keys_below(parent: str) -> list[str]:
+def _main(arguments: list[str]) -> Path:
+    """The config of a verb that has one of its own; train's, which the others are made of."""
+    own = _CONF / f"{Path(arguments[0]).stem}.yaml"
+    return own if own.stem == "compare" else _CONF / "train.yaml"
+
+
+def _keys_below(parent: str, main_file: Path) -> list[str]:
     """Keys that may stand below ``parent`` in the shipped configs, read without composing."""
+    if main_file.stem != "train":
+        own = yaml.safe_load(main_file.read_text())
+        below = own.get(parent) if parent else own
+        return sorted(set(below) - {"hydra"}) if isinstance(below, dict) else []
     head, *path = parent.split(".") if parent else [""]
     files = sorted((_CONF / head).glob("*.yaml")) if head else [_CONF / "train.yaml"]
     groups = [

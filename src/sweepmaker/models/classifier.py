@@ -233,9 +233,9 @@ class Classifier(LightningModule):
         """Score one validation batch."""
         self._score(batch, self.valid_scores, self.valid_confusion)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Score one test batch."""
-        self._score(batch, self.test_scores, self.test_confusion)
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Score one test batch; its logits [B, C] are for callbacks."""
+        return self._score(batch, self.test_scores, self.test_confusion)
 
     def on_train_epoch_end(self) -> None:
         """Log the training scores and the learning rate as it is now."""
@@ -282,11 +282,12 @@ class Classifier(LightningModule):
         batch: tuple[Tensor, Tensor],
         scores: EpochScores,
         confusion: MulticlassConfusionMatrix,
-    ) -> None:
+    ) -> Tensor:
         images, labels = batch
-        logits = self(images)
+        logits: Tensor = self(images)
         scores.add(logits, labels, functional.cross_entropy(logits, labels))
         confusion.update(logits, labels)
+        return logits
 
     def _log_scores(self, split: str, scores: EpochScores) -> None:
         # Every process has the same values (torchmetrics sums over them first); sync_dist only

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweepmaker.config.errors import ConfigError, UserError
 
 Part = TypeVar("Part")
+_LOGGERS = ("tensorboard", "mlflow", "wandb")  # extras by these names bring what they need
 
 
 def target_of(node: DictConfig, key: str) -> Any:
@@ -67,6 +68,12 @@ def instantiate(node: DictConfig, key: str, kind: type[Part], **extra: Any) -> P
             cause = cause.__cause__
         if isinstance(cause, UserError):
             raise cause from None
+        if isinstance(cause, ModuleNotFoundError) and (name := key.removeprefix("logger.")) in _LOGGERS:
+            raise ConfigError(
+                f"{node._target_} needs a package that is not installed: {cause}",
+                key=key,
+                fix=f"pip install 'sweepmaker[{name}]'",
+            ) from None
         if key == "trainer":  # what is given there are plain values of the user's
             raise ConfigError(str(cause or error), key=key) from error
         raise

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
 
+from sweepmaker.callbacks.mistakes import Mistakes
 from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.metrics.confusion import write_confusion
@@ -53,8 +54,14 @@ def test(
         log.warning("there is no test split, or no test_step: nothing is tested")
         keep_confusion("valid", trainer, model, data, folder, resume)
         return
+    mistakes = Mistakes()
+    trainer.callbacks.append(mistakes)  # type: ignore[attr-defined]
     trainer.test(model, datamodule=data, verbose=False)
+    trainer.callbacks.remove(mistakes)  # type: ignore[attr-defined]
     keep_confusion("test", trainer, model, data, folder, resume)
+    if trainer.is_global_zero:
+        with disk.naming(folder.path / "mistakes_test.csv and .png", resume=resume):
+            mistakes.write(folder.path, "test", data, _names(data, mistakes.classes))
 
 
 def keep_confusion(

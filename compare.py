@@ -1,0 +1,39 @@
+"""Every run side by side: ``python compare.py runs=multirun/... [best=true] [html=compare.html]``."""
+
+import sys
+from pathlib import Path
+
+# The code of this checkout, also where another one is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
+
+import hydra
+from omegaconf import DictConfig
+
+from sweepmaker.config import app
+from sweepmaker.config.errors import ConfigError, UserError
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="compare")
+def main(cfg: DictConfig) -> None:
+    """One action; its result goes to stdout, everything else to stderr."""
+    from sweepmaker.compare import task
+
+    try:
+        task.run(cfg)
+    except UserError as error:  # Hydra would add a line of its own
+        app.report(error)
+        raise SystemExit(error.exit_code) from None
+
+
+def one() -> None:
+    """Refuse a multirun before Hydra makes a folder for it."""
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        raise ConfigError(
+            "compare.py looks at many runs at once, so it takes no -m",
+            fix="leave -m out; several folders: 'runs=[FOLDER,FOLDER]'",
+        )
+    main()
+
+
+if __name__ == "__main__":
+    app.start(one, prepare=None)

@@ -1,0 +1,122 @@
+"""What stands in a row: only the overrides that differ, then results, then how the run was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sweepmaker.compare.filters import effective, unquoted
+from sweepmaker.compare.ranking import Goal, Group, best, groups, same
+from sweepmaker.compare.run import Run
+from sweepmaker.compare.series import lower_is_better
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs in their order, and all that tables and pages say of them."""
+
+    runs: Sequence[Run]
+    goal: Goal | None
+    differing: tuple[str, ...]
+    repeats: tuple[str, ...]
+
+    @cached_property
+    def best(self) -> Run | None:
+        return best(self.runs)
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Every metric that some run has, in the order in which they first come."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.metrics))
+
+    def values(self, run: Run) -> dict[str, str | None]:
+        """Of each override that differs: what it was in ``run``."""
+        return {key: effective(run, key) for key in self.differing}
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Runs that differ in their repeats alone."""
+        return groups(self.runs, self.repeats, self.goal)
+
+    @cached_property
+    def further(self) -> list[str]:
+        """Metrics worth a column of their own: the loss beside the objective, what the test split gave."""
+        if self.goal is None:
+            return []
+        split, _, leaf = self.goal.name.rpartition("/")
+        wanted = (f"{split}/loss" if split else "loss", f"test/{leaf}")
+        return [name for name in wanted if name in self.metrics and name != self.goal.name]
+
+
+def differing(runs: Iterable[Run]) -> tuple[str, ...]:
+    """Keys of overrides that are not the same in all runs, in the order of the command lines."""
+    runs = [run for run in runs if run.state != "broken" or run.overrides]
+    keys = dict.fromkeys(key for run in runs for key in run.overrides)
+    return tuple(
+        key
+        for key in keys
+        if len({same(value) if (value := effective(run, key)) is not None else None for run in runs}) > 1
+    )
+
+
+def findings(folder: Path) -> int | None:
+    """How many findings the debugger's rules had; None where none ran or the file is broken."""
+    try:
+        rules = json.loads((folder / "debugger" / "findings.json").read_bytes())["rules"]
+        return sum(int(rule.get("count") or 0) for rule in rules.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything with every digit: ``runs`` best first, ``best``, and ``groups`` of repeats."""
+    chosen = comparison.best
+    return {
+        "runs": [run_as_json(run) for run in comparison.runs],
+        "best": None if chosen is None else run_as_json(chosen),
+        "groups": [
+            {"overrides": {key: unquoted(text) for key, text in group.overrides.items()}, "n": group.n,
+             "mean": group.mean, "std": group.std, "runs": [str(run.folder) for run in group.runs]}
+            for group in comparison.groups
+        ],
+    }  # fmt: skip
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    """One run; ``best`` of a metric goes by its direction: the objective's, else what its name says."""
+    goal = run.objective
+    return {
+        "folder": str(run.folder),
+        "state": run.state,
+        "problem": run.problem,
+        "overrides": {key: unquoted(text) for key, text in run.overrides.items()},
+        "command_line": run.lines,
+        "objective": None
+        if goal is None
+        else {"name": goal.name, "mode": goal.mode, "value": goal.value, "epoch": goal.epoch},
+        "metrics": {
+            name: {"best": series.best(direction(run, name)), "last": series.last, "min": series.low,
+                   "max": series.high, "count": series.count, "not_finite": series.broken}
+            for name, series in run.metrics.items()
+        },
+        "start": None if run.start is None else run.start.isoformat(),
+        "seconds": run.seconds,
+        "images_per_second": run.images_per_second,
+        "findings": findings(run.folder),
+        "weights": run.weights,
+        "commit": run.commit,
+        "dirty": run.dirty if run.commit else None,
+        "seed": run.record.get("seed"),
+        "job": run.record.get("job"),
+    }  # fmt: skip
+
+
+def direction(run: Run, name: str) -> str:
+    """``max`` or ``min`` of a metric of ``run``."""
+    if run.objective is not None and name.removesuffix("_best") == run.objective.name:
+        return run.objective.mode
+    return "min" if lower_is_better(name) else "max"

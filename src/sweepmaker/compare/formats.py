@@ -1,0 +1,146 @@
+"""A comparison as text: its cells for the eye, csv with every digit, Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from sweepmaker.compare.columns import Comparison, direction, findings
+from sweepmaker.compare.run import Run
+
+
+def short(value: float | None) -> str:
+    """A figure for the eye, six digits; csv and json have every one."""
+    return "" if value is None else f"{value:.6g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 17 s, 3 min 20 s or 2 h 05 min."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def header(comparison: Comparison) -> list[str]:
+    """Names of the table's columns."""
+    goal = comparison.goal
+    named = [goal.name, "epoch", "last"] if goal else ["objective", "epoch", "last"]
+    return [
+        "run", *comparison.differing, *named, *comparison.further,
+        "state", "duration", "images/s", "findings", "weights", "commit",
+    ]  # fmt: skip
+
+
+def row(comparison: Comparison, run: Run) -> list[str]:
+    """One run, for the eye."""
+    goal = comparison.goal
+    series = run.metrics.get(goal.name) if goal else None
+    epoch = run.objective.epoch if run.objective else None
+    further = [run.metrics.get(name) for name in comparison.further]
+    found = findings(run.folder)
+    speed = run.images_per_second
+    return [
+        str(run.folder),
+        *("" if value is None else _compact(value) for value in comparison.values(run).values()),
+        short(run.value),
+        "" if epoch is None else f"{epoch:g}",
+        short(series.last if series else None),
+        *(short(one.last if one else None) for one in further),
+        run.state,
+        duration(run.seconds),
+        "" if speed is None else f"{speed:.0f}",
+        "" if found is None else str(found),
+        run.weights or "",
+        (run.commit or "")[:7] + ("+" if run.dirty else ""),
+    ]
+
+
+def _compact(text: str) -> str:
+    """A long number of a search for the eye: 0.004430375245218269 as 0.00443038."""
+    try:
+        return f"{float(text):.6g}" if len(text) > 9 and "." in text else text
+    except ValueError:
+        return text
+
+
+def printable(text: str) -> str:
+    """Without characters that would move a terminal's cursor or colour it."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def group_rows(comparison: Comparison) -> list[list[str]]:
+    """Header and rows of groups of repeats; [] where there is none."""
+    found = comparison.groups
+    keys = [key for key in comparison.differing if key not in comparison.repeats]
+    name = comparison.goal.name if comparison.goal else "objective"
+    rows = [
+        [*(_compact(comparison.values(group.runs[0])[key] or "") for key in keys),
+         f"{group.mean:.6g} \N{PLUS-MINUS SIGN} {group.std:.2g}", f"({group.n})"]
+        for group in found
+    ]  # fmt: skip
+    return [[*keys, f"{name}, mean \N{PLUS-MINUS SIGN} std", "(n)"], *rows] if rows else []
+
+
+def closing(comparison: Comparison) -> list[str]:
+    """The best run, and a line for each run with a problem."""
+    lines = []
+    if (chosen := comparison.best) is not None and comparison.goal is not None:
+        goal = comparison.goal
+        lines.append(f"best: {printable(str(chosen.folder))}  {goal.name}={chosen.value!r} ({goal.mode})")
+    else:
+        lines.append("no run has a value to compare")
+    for run in comparison.runs:
+        if run.problem:
+            lines.append(f"{run.state}: {printable(f'{run.folder}: {run.problem}')}")
+    return lines
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Every run with every digit: overrides that differ, then each metric's best and last."""
+    metrics = comparison.metrics
+    names = ["run", *comparison.differing, "objective", "mode", "value", "epoch"]
+    names += [f"{name} {what}" for name in metrics for what in ("best", "last")]
+    names += ["state", "seconds", "images_per_second", "findings", "weights", "commit", "dirty", "problem"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for run in comparison.runs:
+        figures: list[object] = []
+        for name in metrics:
+            series = run.metrics.get(name)
+            figures += [series.best(direction(run, name)), series.last] if series else [None, None]
+        found = run.objective
+        writer.writerow([
+            str(run.folder), *comparison.values(run).values(), found and found.name,
+            found and found.mode, found and found.value, found and found.epoch, *figures, run.state,
+            run.seconds, run.images_per_second, findings(run.folder), run.weights, run.commit,
+            run.dirty if run.commit else None, run.problem,
+        ])  # fmt: skip
+    return text.getvalue()
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The table of the terminal for a page in Markdown."""
+    tables = [[header(comparison), *(row(comparison, run) for run in comparison.runs)]]
+    if found := group_rows(comparison):
+        tables.append(found)
+    return "\n".join(_markdown(table) for table in tables) + "\n" + "\n".join(
+        _cell(line) for line in closing(comparison)
+    ) + "\n"  # fmt: skip
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(map(_cell, cells)) + " |" for cells in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    for mark in ("\\", "|", "<", ">", "*", "`", "[", "]", "&", "~"):
+        text = text.replace(mark, f"\\{mark}")
+    return printable(text)

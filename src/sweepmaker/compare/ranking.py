@@ -1,0 +1,119 @@
+"""What counts among the runs, in which order they stand, which is the best, what repeats say together."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sweepmaker.compare.filters import as_number
+from sweepmaker.compare.run import Objective, Run
+from sweepmaker.compare.series import lower_is_better
+from sweepmaker.config import argv
+from sweepmaker.config.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The metric that runs are compared by."""
+
+    name: str
+    mode: str
+
+    def better(self, one: float, other: float) -> bool:
+        return one > other if self.mode == "max" else one < other
+
+
+def goal(runs: Sequence[Run], metric: str | None, mode: str | None) -> Goal | None:
+    """The goal asked for, else what most runs were judged by; None where no run was judged at all.
+
+    Raises:
+        ConfigError: no run has the metric that was asked for.
+    """
+    if metric is None:
+        counts = Counter((run.objective.name, run.objective.mode) for run in runs if run.objective)
+        return Goal(*counts.most_common(1)[0][0]) if counts else None
+    own = [run.objective for run in runs if run.objective and run.objective.name == metric]
+    if not own and not any(metric in run.metrics for run in runs):
+        names = sorted({name for run in runs for name in run.metrics})
+        raise ConfigError(
+            f"no run has logged {metric}",
+            key="metric",
+            allowed=", ".join(names) or "(nothing was logged)",
+            fix=argv.word("metric", names[0]) if names else None,
+        )
+    default = own[0].mode if own else ("min" if lower_is_better(metric) else "max")
+    return Goal(metric, mode or default)
+
+
+def judged(runs: Sequence[Run], by: Goal | None) -> list[Run]:
+    """The runs with the goal as their objective, best first; those without a value after them."""
+    return sorted((_judged(run, by) for run in runs), key=lambda run: _place(run, by))
+
+
+def _judged(run: Run, by: Goal | None) -> Run:
+    own = run.objective
+    if by is None or (own is not None and (own.name, own.mode) == (by.name, by.mode)):
+        return run
+    series = run.metrics.get(by.name)
+    if series is None:
+        return replace(run, objective=None)
+    found = Objective(by.name, by.mode, series.best(by.mode), series.best_epoch(by.mode))
+    return replace(run, objective=found)
+
+
+def _place(run: Run, by: Goal | None) -> tuple[bool, bool, float, float, str]:
+    value = math.inf if run.value is None else run.value
+    sign = -1 if by is not None and by.mode == "max" else 1
+    begun = run.start.timestamp() if run.start else math.inf  # of equals the first, as SageMaker has it
+    return run.value is None, not run.counts, sign * value, begun, str(run.folder)
+
+
+def best(runs: Sequence[Run]) -> Run | None:
+    """Of `judged` runs the best that may count; None where none has a value."""
+    return next((run for run in runs if run.value is not None and run.counts), None)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone.
+
+    Attributes:
+        overrides: what they have in common, by key.
+        runs: at least two.
+        mean, std: of their objectives; std with n - 1 in the denominator.
+    """
+
+    overrides: dict[str, str]
+    runs: tuple[Run, ...]
+    mean: float
+    std: float
+
+    @property
+    def n(self) -> int:
+        return len(self.runs)
+
+
+def groups(runs: Sequence[Run], repeats: Sequence[str], by: Goal | None) -> list[Group]:
+    """Every group of at least two runs that are over and have a value, best mean first."""
+    together: dict[tuple[tuple[str, object], ...], list[Run]] = {}
+    for run in runs:
+        if run.value is None or run.state not in ("completed", "stopped", "unknown"):
+            continue
+        rest = {key: text for key, text in run.overrides.items() if key not in repeats}
+        together.setdefault(tuple(sorted((key, same(text)) for key, text in rest.items())), []).append(run)
+    found = []
+    for members in together.values():
+        if len(members) > 1:
+            values = [run.value for run in members if run.value is not None]
+            rest = {key: text for key, text in members[0].overrides.items() if key not in repeats}
+            found.append(Group(rest, tuple(members), statistics.fmean(values), statistics.stdev(values)))
+    return sorted(found, key=lambda group: group.mean, reverse=by is not None and by.mode == "max")
+
+
+def same(text: str) -> str:
+    """Equal for texts of the same number: 1e-3 and 0.001."""
+    number = as_number(text)
+    return text if number is None else repr(number)

@@ -1,0 +1,121 @@
+"""What ``compare.py`` does: read, compare, show; once or again and again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+
+from sweepmaker.compare import filters, formats, ranking, reading, settings, terminal
+from sweepmaker.compare.columns import Comparison, as_json, differing, run_as_json
+from sweepmaker.compare.select import select
+from sweepmaker.compare.settings import Options
+from sweepmaker.config.errors import ConfigError
+
+
+def run(cfg: DictConfig) -> None:
+    """Do what ``cfg.action`` says.
+
+    Raises:
+        ConfigError: a wrong key or value, no such folder, no such run.
+        UserError: the page cannot be written.
+    """
+    if cfg.action not in ACTIONS:
+        raise ConfigError(f"{cfg.action!r} is unknown", key="action", allowed=", ".join(ACTIONS))
+    ACTIONS[cfg.action](cfg)
+
+
+def _compare(cfg: DictConfig) -> None:
+    options = settings.options(cfg)
+    if options.watch:
+        from sweepmaker.compare.watch import watch
+
+        watch(options)
+        return
+    comparison = compare(options)
+    write_page(comparison, options)
+    show(comparison, options)
+
+
+def compare(options: Options, *, quiet: bool = False) -> Comparison:
+    """Read what ``options`` select and put it in order; ``quiet`` leaves the notes on it out.
+
+    Raises:
+        ConfigError: nothing is selected, or nothing passes the filters.
+    """
+    selected = select(options.runs)
+    for note in () if quiet else selected.notes:
+        print(note, file=sys.stderr)
+    curves = options.html is not None
+    runs = [reading.read(folder, curves=curves) for folder in selected.folders]
+    kept = filters.keep(runs, options)
+    if not kept:
+        raise ConfigError(
+            f"none of {len(runs)} runs passes the filters",
+            key=", ".join(_filters(options)),
+            fix="leave one of them out",
+        )
+    goal = ranking.goal(kept, options.metric, options.mode)
+    return Comparison(ranking.judged(kept, goal), goal, differing(kept), options.repeats)
+
+
+def _filters(options: Options) -> list[str]:
+    names = ("overrides", "experiment", "state", "since", "until", "commit")
+    return [f"only.{name}" for name in names if getattr(options, name)]
+
+
+def write_page(comparison: Comparison, options: Options, *, quiet: bool = False) -> None:
+    """The page, where one is asked for; ``quiet`` does not say so.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if options.html is None:
+        return
+    from sweepmaker.compare.page import write
+
+    write(comparison, options.html, again_s=options.watch_s if options.watch else None)
+    if quiet:
+        return
+    size = options.html.stat().st_size / 1e6
+    print(f"page: {options.html} ({size:.1f} MB)", file=sys.stderr)
+
+
+def show(comparison: Comparison, options: Options) -> None:
+    """The result, on stdout.
+
+    Raises:
+        ConfigError: the best run is asked for and there is none.
+    """
+    if options.best:
+        _show_best(comparison, options.format)
+    elif options.format == "table":
+        terminal.print_table(comparison)
+    else:
+        sys.stdout.write(_TEXTS[options.format](comparison))
+    sys.stdout.flush()
+
+
+def _show_best(comparison: Comparison, form: str) -> None:
+    chosen = comparison.best
+    if chosen is None:
+        raise ConfigError("no run has a value to compare", key="best", fix="metric=NAME, or other runs")
+    if form == "json":
+        print(json.dumps(run_as_json(chosen), indent=2, ensure_ascii=False))
+        return
+    print(shlex.join(chosen.lines))
+    print(chosen.folder)
+
+
+_TEXTS: dict[str, Callable[[Comparison], str]] = {
+    "csv": formats.as_csv,
+    "json": lambda comparison: json.dumps(as_json(comparison), indent=2, ensure_ascii=False) + "\n",
+    "markdown": formats.as_markdown,
+}
+
+ACTIONS: dict[str, Callable[[DictConfig], None]] = {
+    "compare": _compare,
+}
