@@ -278,10 +278,7 @@ class Classifier(LightningModule):
             self.train()
 
     def _score(
-        self,
-        batch: tuple[Tensor, Tensor],
-        scores: EpochScores,
-        confusion: MulticlassConfusionMatrix,
+        self, batch: tuple[Tensor, Tensor], scores: EpochScores, confusion: MulticlassConfusionMatrix
     ) -> Tensor:
         images, labels = batch
         logits: Tensor = self(images)
