@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.profilers import Profiler
 
 from sweepmaker.run import checkpoints, epoch_sums, interrupt, position, rng
 from sweepmaker.run.csv_logger import MetricsCSV
@@ -180,7 +181,9 @@ class ResumeCheckpoint(Checkpoint):
             **self._snapshot,
         }
         if trainer.is_global_zero:
-            checkpoints.save(self._folder, checkpoint)
+            profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
+            with profiler.profile("save_checkpoint"):  # the name that Lightning gives its own
+                checkpoints.save(self._folder, checkpoint)
         trainer.strategy.barrier("resume checkpoint")
         self._saved_at = time.monotonic()
 
