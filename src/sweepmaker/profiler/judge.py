@@ -18,6 +18,8 @@ _WORDS = {
     "forward": "forward", "backward": "backward", "optimizer": "optimizer", "callbacks": "callbacks",
     "validation": "validation", "checkpoint": "checkpoints",
 }  # fmt: skip
+# what they see is often the effect of what another rule names: waiting for data, say
+_SYMPTOMS = ("LowGPUUtilization", "BatchSize", "CPUUnderutilised", "LoadBalancing", "MaxInitializationTime")
 _PHRASES = {"initialisation": "start", "finalisation": "end"}
 
 
@@ -44,7 +46,7 @@ class Found:
     def triggered(self) -> list[str]:
         """Names of the rules that found something, the most promising first."""
         names = [name for name, verdict in self.verdicts.items() if verdict.triggered]
-        return sorted(names, key=lambda name: -self.verdicts[name].gain)
+        return sorted(names, key=lambda name: (name in _SYMPTOMS, -self.verdicts[name].gain))
 
 
 def scan(profile: Profile) -> None:
@@ -104,8 +106,9 @@ def _what(found: Found) -> str:
     if found.best is None:
         return "profile: no rule found anything to change (profiler/report.html)"
     verdict = found.verdicts[found.best]
-    change = f"try {verdict.override}" if verdict.override else verdict.advice
-    return f"profile: {found.best}: {verdict.sentence} {change.rstrip('.')} (profiler/report.html)"
+    seen = verdict.sentence.rstrip(".")
+    change = f"; try {verdict.override}" if verdict.override else f". {verdict.advice.rstrip('.')}"
+    return f"profile: {found.best}: {seen}{change} (profiler/report.html)"
 
 
 def _as_dict(verdict: Verdict) -> dict[str, Any]:

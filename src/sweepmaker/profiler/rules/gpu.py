@@ -28,10 +28,10 @@ def low_utilization(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         details[name] = {"gpu_95": high, "gpu_5": bottom} | box(profile, name)
         if high < parameters["threshold_p95"]:
             low = True
-            words.append(f"{name} stays below {high:.0f} % in 95 % of the time")
+            words.append(f"{_label(name)} stays below {high:.0f} % in 95 % of the time")
         elif bottom < parameters["threshold_p5"]:
             low = True
-            words.append(f"{name} goes up and down between {bottom:.0f} % and {high:.0f} %")
+            words.append(f"{_label(name)} goes up and down between {bottom:.0f} % and {high:.0f} %")
     if not low:
         return Verdict(False, _busy_words(profile), datapoints=_samples(profile), details=details)
     override = more_images(profile)
@@ -135,7 +135,7 @@ def memory_increase(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
             grown[name] = max(jump, slope or 0.0)
     if not grown:
         return Verdict(False, "GPU memory stays where it is.", datapoints=_samples(profile), details=details)
-    named = ", ".join(f"{name} by {value:.1f} points" for name, value in grown.items())
+    named = ", ".join(f"{_label(name)} by {value:.1f} points" for name, value in grown.items())
     return Verdict(
         True, f"GPU memory grows: {named}.",
         "Look for tensors that are kept from step to step (a list of losses with their graphs: keep "
