@@ -35,7 +35,7 @@ def paragraph(sentence: str, kind: str = "") -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, wordy: Sequence[int] = ()) -> str:
     """A table that scrolls by itself on a narrow screen; columns ``wordy`` hold words, the others numbers."""
     cells = "".join(
-        f'<th scope="col"{' class="words"' if place in wordy else ""}>{text(name)}</th>'
+        f'<th scope="col" class="{"words" if place in wordy else "number"}">{text(name)}</th>'
         for place, name in enumerate(head)
     )
     lines = []

@@ -89,9 +89,8 @@ def data(profile: Profile, found: Found) -> str:
     """Whether training waits for its batches, and who makes them."""
     known = profile.facts
     waits, series = profile.durations, profile.steps
-    curve = Curve(
-        "wait", series.time, series.mean("data_wait"), series.low("data_wait"), series.high("data_wait")
-    )
+    mean, low, high = (of("data_wait") for of in (series.mean, series.low, series.high))
+    over_time = "Wait for a batch over the run (band: shortest to longest)"
     return section(
         "data", "Data loading", says(found, "DataWait", "Dataloader"),
         facts({
@@ -101,8 +100,7 @@ def data(profile: Profile, found: Found) -> str:
             "batches ahead of each worker": _or(known.get("loader_prefetch_factor"), "none without workers"),
             "decoded images": "from data.cache=disk" if known.get("cache") == "disk" else "not cached",
         }),
-        curves("Wait for a batch over the run (band: shortest to longest)",
-               [Curve("wait", series.time, mean, low, high)], unit=seconds, small=True),
+        curves(over_time, [Curve("wait", series.time, mean, low, high)], unit=seconds, small=True),
         histogram("How often which wait came", waits.edges, waits.counts("data_wait"), unit=seconds, number=1),
     )  # fmt: skip
 
