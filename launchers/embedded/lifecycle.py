@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from launchers.embedded import profiling
 from launchers.embedded.artifacts import DownloadError, upload
 from launchers.embedded.attempt import Attempt, failure_of
 from launchers.embedded.logs import size_of
@@ -126,6 +127,9 @@ class Lifecycle:
             self._phase("Stopping")
         self._phase("Uploading")
         self._upload(attempt, with_model=asked is not None or code == 0)
+        with self._parts.state.change(TRAINING, self._name) as job:
+            output = attempt.ml / "output" / "data"
+            job.document |= profiling.ended(job.document, output, stopped=asked is not None)
         if asked == "max_runtime":
             self._end("Stopped", "MaxRuntimeExceeded")
         elif asked is not None:

@@ -100,7 +100,8 @@ def data(profile: Profile, found: Found) -> str:
             "batches ahead of each worker": _or(known.get("loader_prefetch_factor"), "none without workers"),
             "decoded images": "from data.cache=disk" if known.get("cache") == "disk" else "not cached",
         }),
-        curves(over_time, [Curve("wait", series.time, mean, low, high)], unit=seconds, small=True),
+        curves(over_time, [Curve("wait", series.time, mean, low, high)], unit=seconds,
+               small=True),
         histogram("How often which wait came", waits.edges, waits.counts("data_wait"), unit=seconds, number=1),
     )  # fmt: skip
 
