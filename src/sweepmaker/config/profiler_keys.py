@@ -36,6 +36,7 @@ PARAMETERS: dict[str, dict[str, Rule]] = {
         "increase": _PERCENT, "per_minute": either(number(above=0), NOTHING), **_WINDOW,
     },
     "LoadBalancing": {"threshold": number(least=0, most=1), "rank_threshold": number(least=0),
+                      "least_difference": _PERCENT,
                       "patience_s": _SECONDS},
     "MaxInitializationTime": {"threshold": number(least=0)},
     "OverallSystemUsage": {},

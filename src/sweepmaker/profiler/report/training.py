@@ -102,7 +102,8 @@ def data(profile: Profile, found: Found) -> str:
         }),
         curves(over_time, [Curve("wait", series.time, mean, low, high)], unit=seconds,
                small=True),
-        histogram("How often which wait came", waits.edges, waits.counts("data_wait"), unit=seconds, number=1),
+        histogram("How often which wait came", waits.edges, waits.counts("data_wait"), unit=seconds,
+                  number=1),
     )  # fmt: skip
 
 

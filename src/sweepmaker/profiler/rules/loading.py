@@ -65,26 +65,36 @@ def dataloader(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
 
 def faster_data(profile: Profile) -> tuple[str | None, str]:
     """What helps a run that waits for data: workers first, then cheaper images."""
-    override, advice = more_workers(profile)
-    return (override, advice) if override or not profile.facts.get("files") else cheaper_images(profile)
+    if _wanted(profile) is None and profile.facts.get("files"):
+        return cheaper_images(profile)
+    return more_workers(profile)
 
 
 def more_workers(profile: Profile) -> tuple[str | None, str]:
     """So many workers that a batch is ready when the step before it is done, as far as there are cores."""
-    now = profile.facts.get("loader_num_workers")
-    now = now if isinstance(now, int) else 0
-    # a worker may wait for a disk or a network instead of computing: two are worth a try on any machine
-    most = max(2, int(profile.facts.get("cores") or 1))
-    wait = profile.share("data_wait")
-    work = max(1 - wait, 1e-3)
-    needed = math.ceil((wait / work) * max(1, now) + (1 if now == 0 else now * 0.5))
-    wanted = min(max(needed, now + 1, 2), most)
-    if wanted <= now:
-        return None, f"{now} workers on {most} cores do not keep up: an instance with more CPU cores would."
+    now, wanted = _workers(profile), _wanted(profile)
+    if wanted is None:
+        return None, f"{now} workers on these cores do not keep up: an instance with more CPU cores would."
     if knows(profile, "data.num_workers"):
         override = f"data.num_workers={wanted}"
         return override, f"Load images beside the training: {override}."
     return None, f"Give your DataLoader num_workers={wanted} (it has {now}), with persistent_workers=True."
+
+
+def _workers(profile: Profile) -> int:
+    now = profile.facts.get("loader_num_workers")
+    return now if isinstance(now, int) else 0
+
+
+def _wanted(profile: Profile) -> int | None:
+    """Workers that would keep up; None where there are as many as the cores carry already."""
+    now, wait = _workers(profile), profile.share("data_wait")
+    # a worker may wait for a disk or a network instead of computing: two are worth a try on any machine
+    most = max(2, int(profile.facts.get("cores") or 1))
+    ratio = wait / max(1 - wait, 1e-3)  # of waiting to working; a worker more makes up for a whole one
+    needed = math.ceil(ratio + 1 if now == 0 else now * (ratio + 1.5))
+    wanted = min(max(needed, now + 1, 2), most)
+    return wanted if wanted > now else None
 
 
 def cheaper_images(profile: Profile) -> tuple[str | None, str]:

@@ -86,7 +86,11 @@ def load_balancing(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     if not pairs and not busy:
         return not_looked("one process, at most one GPU: there is nothing to balance")
     details = {"distances": pairs, "rank_seconds": profile.ranks}
-    uneven = {pair: value for pair, value in pairs.items() if value > parameters["threshold"]}
+    apart = parameters.get("least_difference", 0)
+    uneven = [
+        pair for pair, value in pairs.items()
+        if value > parameters["threshold"] and _difference(profile.loads, *pair.split()) >= apart
+    ]  # fmt: skip
     slow = ahead > parameters["rank_threshold"]
     seen = []
     if pairs:
@@ -113,6 +117,11 @@ def distance(loads: Histogram, one: str, other: str) -> float:
     middle = (first + second) / 2
     divergence = (_divergence(first, middle) + _divergence(second, middle)) / 2
     return float(np.sqrt(max(divergence, 0.0)))
+
+
+def _difference(loads: Histogram, one: str, other: str) -> float:
+    """Of the medians, percentage points."""
+    return abs(loads.quantile(one, 0.5) - loads.quantile(other, 0.5))
 
 
 def _shares(loads: Histogram, name: str) -> npt.NDArray[np.float64]:
