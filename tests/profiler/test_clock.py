@@ -58,7 +58,8 @@ class Net(LightningModule):
         super().backward(loss, *args, **kwargs)
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
-        self.nap("transfer")
+        if self.trainer.training:
+            self.nap("transfer")
         return batch
 
     def configure_optimizers(self) -> Any:
@@ -112,10 +113,11 @@ def test_time_is_found_where_it_was_spent(where: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
-def test_manual_optimization_is_split_too(tmp_path: Path) -> None:
-    clock, _, _ = fit(tmp_path, "backward", manual=True)
+def test_with_manual_optimization_all_is_forward(tmp_path: Path) -> None:
+    """Lightning does not tell its profiler of what a training_step does itself."""
+    clock, _, _ = fit(tmp_path, "forward", manual=True)
     split = dict(zip(PHASES, clock.training, strict=True))
-    assert max(split, key=lambda phase: split[phase]) == "backward"
+    assert split["forward"] >= 4 * NAP * 0.95 and split["backward"] == split["optimizer"] == 0
 
 
 @pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")

@@ -130,7 +130,8 @@ def memory_increase(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         jump = float(last.mean() - before.mean()) if len(before) and len(last) else 0.0
         slope = _slope(profile, channel)
         details[name] = {"increase": jump, "per_minute": slope} | box(profile, channel)
-        leaks = slope is not None and slope > parameters.get("per_minute", float("inf"))
+        limit = parameters["per_minute"]
+        leaks = limit is not None and slope is not None and slope > limit
         if jump > parameters["increase"] or leaks:
             grown[name] = max(jump, slope or 0.0)
     if not grown:
