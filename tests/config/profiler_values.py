@@ -14,6 +14,7 @@ _OF_PARAMETERS: dict[str, Values] = {
     "window_s": ([0.5, 60], [0, -1, "60", None]),
     "cpu_mode": (["mean", "any"], ["max", None, True]),
     "least_steps": _COUNT,
+    "least_step_ms": ([0, 1.5], [-1, None]),
     "min_threshold": ([0, 70, 250], [-1, None]),
     "max_threshold": ([0, 200], [-1, None]),
     "mad": ([None, 6, 0.5], [0, -1, "six"]),

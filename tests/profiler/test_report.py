@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweepmaker.profiler import report
+from sweepmaker.profiler.report import files
 from sweepmaker.profiler.report.charts import Curve, curves, histogram
 from sweepmaker.profiler.report.markup import seconds, words
 from sweepmaker.profiler.report.page import read_json
@@ -44,21 +44,20 @@ def written(folder: Path, made: Profile) -> Path:
     """The report of ``made``, with everything around it that a run folder may hold."""
     (folder / "debugger").mkdir(parents=True)
     (folder / "debugger" / "findings.json").write_text(json.dumps(FINDINGS))
-    rows = "\n".join(
-        f"{epoch},{epoch * 9},{epoch}.5,{1 / (epoch + 1)},{0.5 + epoch / 9},0.001" for epoch in range(4)
-    )
+    rows = "\n".join(f"{epoch},{epoch * 9},{epoch}.5,{1 / (epoch + 1)},0.5,0.001" for epoch in range(4))
     (folder / "metrics.csv").write_text(f"epoch,step,seconds,train/loss,valid/loss,lr\n{rows}\n")
     record = {"overrides": [f"name={HOSTILE}"], "choices": {"device": {"value": "cuda", "reason": HOSTILE}},
               "objective": {"name": "valid/top1", "value": 0.9, "epoch": 3}}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
-    report.write(folder, made, judged(made), "completed")
+    files.write(folder, made, judged(made), "completed")
     return folder / "profiler" / "report.html"
 
 
 @pytest.fixture(scope="module")
 def two_gpus() -> Profile:
     return profile(
-        preset(), seconds=400, busy=(40, 60), gpus=[HOSTILE, "NVIDIA A10G"], step=lambda n: 0.1 if n % 50 else 1.5,
+        preset(), seconds=400, busy=(40, 60), gpus=[HOSTILE, "NVIDIA A10G"],
+        step=lambda n: 0.1 if n % 50 else 1.5,
         phases={"data_wait": 0.4, "forward": 0.2, "backward": 0.3, "validation": 0.1},
     )  # fmt: skip
 
@@ -89,7 +88,7 @@ class Outline(HTMLParser):
                 self.loads.append(value or "")
             assert not name.startswith("on"), (tag, name)
         if tag == "section":
-            self._section = str(dict(attrs)["id"])
+            self._section = str(dict(attrs).get("id", ""))
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in EMPTY:
@@ -122,7 +121,7 @@ def test_a_run_with_little_to_tell_has_all_sections_too(about: dict[str, Any], t
 def test_nothing_but_a_profile_makes_a_page(tmp_path: Path) -> None:
     made = Profile(preset())
     (tmp_path / "metrics.csv").write_bytes(b"\xff\xfe\x00")
-    report.write(tmp_path, made, judged(made), "failed")
+    files.write(tmp_path, made, judged(made), "failed")
     assert tuple(Outline((tmp_path / "profiler" / "report.html").read_text()).said) == SECTIONS
 
 

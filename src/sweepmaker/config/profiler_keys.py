@@ -30,7 +30,7 @@ PARAMETERS: dict[str, dict[str, Rule]] = {
         "mad": either(number(above=0), NOTHING), "stddev": number(above=0), "n_outliers": integer(0),
         "least_lost": _PERCENT,
     },
-    "StepOverhead": {"threshold": _PERCENT, "least_steps": integer(1)},
+    "StepOverhead": {"threshold": _PERCENT, "least_step_ms": _SECONDS, "least_steps": integer(1)},
     "CPUUnderutilised": {"threshold_p95": _PERCENT, "data_wait": _PERCENT, **_WINDOW},
     "GPUMemoryIncrease": {
         "increase": _PERCENT, "per_minute": either(number(above=0), NOTHING), **_WINDOW,

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import Profiler
@@ -120,18 +122,22 @@ class Profiling:
             return
         with self._harmless():
             self._sampler.stop()
+            self._broken = self._broken or self._sampler.error is not None  # that line was said
             profile, self._profile = self._profile, None
             if self.clock.begun is None or self._sampler.is_alive():
                 return
             profile.add_steps(self._seconds(), self.clock.drain())
             self._take_times(profile)
             profile.ranks = ranks.read(self._folder, int(profile.facts.get("world_size") or 1))
-            from sweepmaker.profiler import judge, report
+            from sweepmaker.profiler import judge, sweep
+            from sweepmaker.profiler.report import files
 
             judge.scan(profile)
             found = judge.conclude(profile)
             profile.save(self._folder / SERIES)
-            report.write(self._run, profile, found, state)
+            files.write(self._run, profile, found, state)
+            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+                sweep.write(self._run.parent)  # anew after each run: whichever ends last has seen them all
             for line in found.sentences:
                 print(line, file=sys.stderr)
         self._gpus.close()

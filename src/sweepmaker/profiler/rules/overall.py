@@ -90,14 +90,15 @@ def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
                "seconds": {PHASES[place]: float(profile.totals[place]) for place in STEP}}  # fmt: skip
     sentence = (
         f"{around:.0f} % of the training time went to callbacks and the loop around the model "
-        f"(limit: {parameters['threshold']:g} %), a step takes {median:.3g} s."
+        f"(limit: {parameters['threshold']:g} %), a step takes {1000 * median:.3g} ms."
     )
-    if around <= parameters["threshold"]:
+    if around <= parameters["threshold"] and median >= parameters["least_step_ms"] / 1000:
         return Verdict(False, sentence, datapoints=profile.count, details=details)
     batch = profile.facts.get("batch_size") or profile.facts.get("loader_batch_size")
     override = word(profile, "batch_size", 4 * batch) if isinstance(batch, int) else None
     advice = "A step is too small for what surrounds it: raise the batch size, and the learning rate with it."
     if not knows(profile, "batch_size"):
         advice += " Dear callbacks of your own should do their work less often."
-    return Verdict(True, sentence, advice, override, gain=1 / max(1 - 0.75 * around / 100, 0.25),
+    gain = 1 / max(1 - 0.75 * around / 100, 0.25) * (1.5 if median < 0.001 else 1.0)
+    return Verdict(True, sentence, advice, override, gain=min(3.0, gain),
                    datapoints=profile.count, details=details)  # fmt: skip
