@@ -46,6 +46,7 @@ def test_a_healthy_run_fires_nothing(name: str, seconds: float, busy: tuple[floa
         ("DataWait", {"phases": WAITING}, "data.num_workers=4"),
         ("DataWait", {"phases": WAITING, "loader_num_workers": 0}, "data.num_workers=2"),
         ("DataWait", {"phases": WAITING, "loader_num_workers": 4}, "data.cache=disk"),
+        ("DataWait", {**CPU_ONLY, "phases": WAITING, "loader_num_workers": 0}, "data.cache=disk"),
         ("CPUBottleneck", {"busy": (20,), "cpu": 98}, "data.num_workers=4"),
         ("IOBottleneck", {"busy": (20,), "cpu": 20, "iowait": 60}, "data.cache=disk"),
         ("Dataloader", {"loader_num_workers": 32}, "data.num_workers=4"),

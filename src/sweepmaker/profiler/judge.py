@@ -46,7 +46,12 @@ class Found:
     def triggered(self) -> list[str]:
         """Names of the rules that found something, the most promising first."""
         names = [name for name, verdict in self.verdicts.items() if verdict.triggered]
-        return sorted(names, key=lambda name: (name in _SYMPTOMS, -self.verdicts[name].gain))
+
+        def promise(name: str) -> float:
+            verdict = self.verdicts[name]
+            return (verdict.gain - 1) * (1.0 if verdict.override else 0.5)  # what can be tried at once first
+
+        return sorted(names, key=lambda name: (name in _SYMPTOMS, -promise(name)))
 
 
 def scan(profile: Profile) -> None:

@@ -64,8 +64,13 @@ def dataloader(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
 
 
 def faster_data(profile: Profile) -> tuple[str | None, str]:
-    """What helps a run that waits for data: workers first, then cheaper images."""
-    if _wanted(profile) is None and profile.facts.get("files"):
+    """What helps a run that waits for data: workers first, then cheaper images.
+
+    On a CPU workers would take the cores that the model computes on, so there it is the other way round.
+    """
+    cached = profile.facts.get("cache") == "disk" or not knows(profile, "data.cache")
+    on_cpu = profile.facts.get("accelerator") == "cpu" and not cached
+    if profile.facts.get("files") and (on_cpu or _wanted(profile) is None):
         return cheaper_images(profile)
     return more_workers(profile)
 
