@@ -97,7 +97,7 @@ lock: $(STAMP) ## both locks, from pyproject.toml and requirements-toolkit.in (A
 	  --constraint requirements.lock --output-file requirements-toolkit.lock --quiet $(ARGS)
 
 benchmarks: $(STAMP) ## every benchmark, each with its ratio against a named peer
-	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead sweep compare; do \
+	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead sweep compare profiler_overhead; do \
 	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; done
 
 clean: ## remove the environments and the caches (runs stay)

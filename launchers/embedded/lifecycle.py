@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from launchers.embedded import profiling
 from launchers.embedded.artifacts import DownloadError, upload
 from launchers.embedded.attempt import Attempt, clear, wait_is_over
 from launchers.embedded.failure import failure_of
@@ -162,6 +163,9 @@ class Lifecycle:
             self._phase("Stopping")
         self._phase("Uploading")
         self._upload(attempt, with_model=asked is not None or code == 0)
+        with self._parts.state.change(TRAINING, self._name) as job:
+            output = attempt.ml / "output" / "data"
+            job.document |= profiling.ended(job.document, output, stopped=asked is not None)
         if asked is not None:
             self._end("Stopped", _ENDS.get(asked, "Stopped"))
         elif code == 0:

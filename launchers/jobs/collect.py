@@ -23,6 +23,8 @@ from launchers.jobs.standing import TRAINING, Job, Trial
 from launchers.jobs.table import printable
 from launchers.jobs.unpack import UnpackError, unpack
 from sweepmaker.config.errors import UserError
+from sweepmaker.profiler import sweep
+from sweepmaker.run import disk
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # CreateTrainingJob, TrainingJobName
 _TEMPORARY = ".collecting-"
@@ -67,6 +69,8 @@ def collect(clients: Clients, job: Job, folder: Path, say: Callable[[str], None]
                 _bring(one, folder, done, say)
         if job.kind != TRAINING:
             results.write_sweep(folder, job)
+            with disk.naming(folder / sweep.PAGE):
+                sweep.write(folder)
     return done
 
 

@@ -95,7 +95,16 @@ def shipped_keys() -> set[str]:
     keys: set[str] = set()
     for file in [CONF / "train.yaml", *CONF.glob("*/*.yaml")]:
         group = file.parent.name
-        if group not in ("conf", "data", "model", "optimizer", "scheduler", "trainer", "callbacks"):
+        if group not in (
+            "conf",
+            "data",
+            "model",
+            "optimizer",
+            "scheduler",
+            "trainer",
+            "callbacks",
+            "profiler",
+        ):
             continue
         content = yaml.safe_load(text := file.read_text())
         top = content if group == "conf" or "@package _global_" in text else {group: content}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from tests.config.profiler_values import PROFILER_VALUES
+
 NAN, INF = math.nan, math.inf
 # key -> what passes, what does not
 VALUES: dict[str, tuple[list[object], list[object]]] = {
@@ -128,4 +130,5 @@ VALUES: dict[str, tuple[list[object], list[object]]] = {
     "callbacks.early_stopping.monitor": (["valid/top1"], ["", None]),
     "callbacks.early_stopping.mode": (["max", "min"], ["up", None]),
     "callbacks.early_stopping.min_delta": ([0, -0.1, 0.1], [None, NAN, "small"]),
+    **PROFILER_VALUES,
 }

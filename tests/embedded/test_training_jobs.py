@@ -222,3 +222,39 @@ def test_pages_filters_and_order(whole: Whole) -> None:
     assert late["TrainingJobSummaries"] == []
     with pytest.raises(ClientError, match="NextToken"):
         client.list_training_jobs(NameContains="other", NextToken=first["NextToken"])
+
+
+REPORTING = """\
+import json, os, pathlib
+folder = pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "profiler")
+folder.mkdir()
+rules = {"DataWait": {"triggered": True, "sentence": "It waited."}, "BatchSize": {"triggered": False}}
+(folder / "summary.json").write_text(json.dumps({"version": 1, "rules": rules}))
+"""
+ASKED = ("ProfilerReport", "DataWait", "BatchSize", "Odd")
+PROFILER = {
+    "ProfilerConfig": {"S3OutputPath": "s3://sweepmaker/p", "ProfilingIntervalInMilliseconds": 500},
+    "ProfilerRuleConfigurations": [
+        {"RuleConfigurationName": name, "RuleEvaluatorImage": "rules:latest",
+         "RuleParameters": {"rule_to_invoke": rule}}
+        for name, rule in zip(("all", "data", "batch", "odd"), ASKED, strict=True)
+    ],
+}  # fmt: skip
+
+
+def test_profiler_rules_say_what_the_jobs_own_report_says(whole: Whole) -> None:
+    client = send(whole, "profiled", REPORTING, **PROFILER)
+    begun = client.describe_training_job(TrainingJobName="profiled")
+    assert begun["ProfilerConfig"] == PROFILER["ProfilerConfig"] and begun["ProfilingStatus"] == "Enabled"
+    found = end(client, "profiled")
+    statuses = {one["RuleConfigurationName"]: one for one in found["ProfilerRuleEvaluationStatuses"]}
+    assert {name: one["RuleEvaluationStatus"] for name, one in statuses.items()} == {
+        "all": "IssuesFound", "data": "IssuesFound", "batch": "NoIssuesFound", "odd": "Error",
+    }  # fmt: skip
+    told = statuses["data"]["StatusDetails"]
+    assert "RuleEvaluationConditionMet: Evaluation of the rule DataWait" in told and "It waited." in told
+
+
+def test_a_job_without_a_report_has_rules_that_ended_in_an_error(whole: Whole) -> None:
+    found = end(send(whole, "unprofiled", OK, **PROFILER), "unprofiled")
+    assert {one["RuleEvaluationStatus"] for one in found["ProfilerRuleEvaluationStatuses"]} == {"Error"}

@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
+from launchers.embedded import profiling
 from launchers.embedded.api import documents
 from launchers.embedded.api.addresses import check_addresses
 from launchers.embedded.api.checks import check, not_here
@@ -48,6 +49,7 @@ class TrainingJobs:
         check("create_training_job", body)
         refuse_unsupported(body)
         job = documents.training_job(body)
+        job.document |= profiling.begun(job.document)
         if not self._state.add(job, tags_of(body)):
             raise ServiceError(
                 "ResourceInUse",

@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
+from lightning.pytorch.profilers import Profiler
 
 from sweepmaker.run import checkpoints, epoch_sums, interrupt, position, rng
 from sweepmaker.run.csv_logger import MetricsCSV
@@ -184,7 +185,9 @@ class ResumeCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             # whose writer is another's cannot be told to read what is left out
             reads = isinstance(trainer.strategy.checkpoint_io, checkpoints.PlainCheckpoints)
-            checkpoints.save(self._folder, checkpoint, thin=reads and place != "finished")
+            profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
+            with profiler.profile("save_checkpoint"):  # the name that Lightning gives its own
+                checkpoints.save(self._folder, checkpoint, thin=reads and place != "finished")
         trainer.strategy.barrier("resume checkpoint")
         self._saved_at = time.monotonic()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.config.profiler_keys import PROFILER_RULES
 from sweepmaker.config.rules import (
     AUTO,
     BOOLEAN,
@@ -40,7 +41,7 @@ __all__ = [
 TOP_LEVEL = (
     "lr", "batch_size", "epochs", "seed", "image_size", "objective", "train", "test", "ckpt_path",
     "resume", "fail_fast", "estimate", "custom", "paths", "data", "model", "optimizer", "scheduler",
-    "trainer", "callbacks", "logger",
+    "trainer", "callbacks", "logger", "profiler",
 )  # fmt: skip
 
 
@@ -166,6 +167,7 @@ RULES: dict[str, Rule] = {
     "callbacks.early_stopping.mode": MODE,
     "callbacks.early_stopping.patience": integer(1),
     "callbacks.early_stopping.min_delta": number(),
+    **PROFILER_RULES,
 }
 
 

@@ -17,7 +17,7 @@ from sweepmaker.run.folder import RunFolder
 _MAY_CHANGE = (
     "resume", "fail_fast", "test", "paths.", "custom", "logger", "callbacks.resume.", "ckpt_path",
     "data.num_workers", "data.root", "trainer.threads", "trainer.enable_", "trainer.log_every_n_steps",
-    "model.weights",
+    "model.weights", "profiler",
 )  # fmt: skip
 
 

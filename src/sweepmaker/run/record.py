@@ -35,6 +35,7 @@ class RunRecord:
     """
 
     def __init__(self, path: Path, known: Mapping[str, Any], resume: Path | None = None) -> None:
+        self.began = time.perf_counter()
         self._path = path
         self._resume = resume
         self._lock = threading.Lock()

@@ -21,8 +21,8 @@ from sweepmaker.callbacks.progress import progress_callback
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.data import ImageDataModule
+from sweepmaker.profiler.session import Profiling
 from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
-from sweepmaker.run.clock import DataWait, FitClock
 from sweepmaker.run.csv_logger import MetricsCSV
 from sweepmaker.run.estimate import EstimateEpochs
 from sweepmaker.run.features import use_features
@@ -35,10 +35,13 @@ log = logging.getLogger(__name__)
 class Run:
     """The parts of one run, built from its config."""
 
-    def __init__(self, cfg: DictConfig, folder: RunFolder, choices: Choices) -> None:
+    def __init__(
+        self, cfg: DictConfig, folder: RunFolder, choices: Choices, profiling: Profiling | None = None
+    ) -> None:
         self.cfg = cfg
         self.folder = folder
         self.choices = choices
+        self.profiling = profiling or Profiling(cfg, folder.path, None)
         torch.set_num_threads(choices.as_dict()["threads"]["value"])
         arguments, channels_last = auto.trainer_arguments(cfg, choices)
         seed_everything(cfg.seed, workers=True, verbose=False)
@@ -48,9 +51,8 @@ class Run:
         self.model = self._build_model(channels_last)
         self.csv = MetricsCSV(folder.metrics, self._resume)
         self.objective = Objective(cfg.objective.name, cfg.objective.mode)
-        self.wait = None if arguments.get("profiler") else DataWait()
-        self.clock = FitClock(self.wait)
         self.trainer = self._build_trainer(arguments)
+        self.profiling.attach(self.trainer)
         if cfg.train and getattr(self.model, "head_only", False):
             self._load_backbone()
             use_features(self.model, self.data, self.trainer, choices)
@@ -96,7 +98,7 @@ class Run:
         return getattr(self.model, "weights_", None)
 
     def _build_trainer(self, arguments: dict[str, Any]) -> Trainer:
-        own: list[Callback] = [self.objective, MetricLines(), self.clock]
+        own: list[Callback] = [self.objective, MetricLines(), *self.profiling.callbacks()]
         if arguments.get("enable_progress_bar"):
             own.append(progress_callback())
             arguments["enable_progress_bar"] = isinstance(own[-1], ProgressBar)
@@ -112,8 +114,8 @@ class Run:
         extra: dict[str, Any] = (
             {} if arguments.get("plugins") else {"plugins": [checkpoints.PlainCheckpoints(self._resume)]}
         )
-        if self.wait is not None:
-            extra["profiler"] = self.wait
+        if not arguments.get("profiler"):
+            extra["profiler"] = self.profiling.phases
         return build.instantiate(
             OmegaConf.create(arguments), "trainer", Trainer, callbacks=callbacks, logger=[self.csv, *others],
             default_root_dir=str(self.folder.path), **extra,
@@ -148,18 +150,26 @@ def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices:
         UserError: something that the user can mend.
         Interrupted: a signal asked for an end; what was done is saved.
     """
+    profiling = Profiling(cfg, folder.path, record.began if record is not None else None)
+    state = "failed"
     try:
         with _quiet_lightning():
-            run = Run(cfg, folder, choices)
+            run = Run(cfg, folder, choices, profiling)
             _describe(run, record)
-            state = "completed"
             if cfg.train:
-                state = _fit(run, record)
+                ended = _fit(run, record)
                 _finish_fit(run, record)
             if cfg.test:
                 evaluation.test(run.trainer, run.model, run.data, cfg, folder)
+            state = ended if cfg.train else "completed"
     except MisconfigurationException as error:
         raise ConfigError(str(error), key="trainer") from error
+    except interrupt.Interrupted:
+        state = "interrupted"
+        interrupt.finish()  # it is being dealt with: the report takes less than a second
+        raise
+    finally:
+        profiling.finish(state)
     if record is not None:
         record.end(state)
     return run.objective.best
@@ -175,6 +185,8 @@ def _describe(run: Run, record: RunRecord | None) -> None:
         data=describe() if callable(describe) else {"source": str(run.cfg.data.get("_target_"))},
         hardware={**record.fields["hardware"], "gpus": auto.gpu_names()},
     )
+    threads = run.choices.as_dict()["threads"]["value"]
+    run.profiling.watch(run.trainer, run.data, threads, record.fields["hardware"]["gpus"])
 
 
 def _fit(run: Run, record: RunRecord | None) -> str:
@@ -188,7 +200,7 @@ def _fit(run: Run, record: RunRecord | None) -> str:
             run.trainer.fit(run.model, datamodule=run.data, ckpt_path=start, weights_only=True)
     finally:
         if record is not None:
-            record.timing(**run.clock.as_dict(earlier))
+            record.timing(**run.profiling.clock.as_dict(earlier))
     epochs = run.trainer.current_epoch
     return "stopped" if epochs < (run.trainer.max_epochs or 0) else "completed"
 

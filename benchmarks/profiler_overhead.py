@@ -1,0 +1,127 @@
+"""What the profiler costs: a run of EfficientNet-B2 and a head on cached features, with it and without.
+
+Both are counted in CPU seconds of the whole process, the sampler's thread included, from an epoch's first
+batch to its last; with and without take turns. Also the seconds of a report of a ten-hour run.
+
+    python benchmarks/profiler_overhead.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+from benchmarks.timing import ONE_THREAD, ROOT, Ratio, Report, finish, interleave, paired_ratio
+from benchmarks.timing import parser as make_parser
+
+os.environ.update(ONE_THREAD)
+
+import hydra
+import torch
+from lightning.pytorch import Callback
+
+from sweepmaker.config.choices import Choices
+from sweepmaker.profiler.clock import StepClock
+from sweepmaker.profiler.phases import Phases
+from sweepmaker.profiler.session import Profiling
+from sweepmaker.run.folder import RunFolder
+from sweepmaker.run.training import Run
+
+MOST = 1.01  # times the CPU seconds of a step without the profiler
+MOST_US = 20.0  # microseconds of the step clock alone
+B2 = ["+experiment=b2", "batch_size=16", "data.limit.train=640"]
+HEAD = [
+    "model.finetune=head", "model.weights=none", "image_size=32", "batch_size=32",
+    "data.augment.crop_scale=null", "data.cache=disk",
+]  # fmt: skip
+ACTIONS = [
+    "[_TrainingEpochLoop].train_dataloader_next", "[Strategy]S.batch_to_device", "[Strategy]S.training_step",
+    "[Strategy]S.backward", "[LightningModule]C.optimizer_step", "[LightningModule]C.lr_scheduler_step",
+    *(f"[Callback]C{number}.{hook}" for number in range(8) for hook in (
+        "on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
+        "on_before_optimizer_step", "on_train_batch_end")),
+]  # fmt: skip
+
+
+class Steps(Callback):
+    """CPU seconds a step, from an epoch's first batch to its last, of all epochs but the first."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._begun = 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self._begun = time.process_time()
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
+        if index + 1 == trainer.num_training_batches:
+            self.seconds.append((time.process_time() - self._begun) / (index + 1))
+
+
+def fit(parent: Path, words: list[str], preset: str, epochs: int) -> float:
+    """CPU milliseconds a step of one run as train.py does it."""
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = hydra.compose("train", [
+            *words, f"epochs={epochs}", "trainer.threads=1", "test=false", f"profiler={preset}",
+            f"paths.output_dir={folder}", f"data.cache_dir={parent}", "trainer.enable_progress_bar=false",
+        ])  # fmt: skip
+    choices = Choices(quiet=True)
+    choices.add("threads", 1, "as all here")
+    profiling = Profiling(cfg, folder, time.perf_counter())
+    run = Run(cfg, RunFolder(folder), choices, profiling)
+    steps = Steps()
+    run.trainer.callbacks.append(steps)
+    profiling.watch(run.trainer, run.data, 1, [])
+    run.trainer.fit(run.model, datamodule=run.data)
+    profiling.finish("completed")
+    counted = steps.seconds[1:] or steps.seconds
+    return 1e3 * sum(counted) / len(counted)
+
+
+def clock_us() -> float:
+    """CPU microseconds that the step clock adds to a step of eight callbacks, its rows drained too."""
+    phases = Phases()
+    clock = StepClock(phases, keep=True)
+    phases.begin()
+    trainer: Any = type("One", (), {"world_size": 1})
+    batch, steps = [range(32)], 2000
+    began = time.process_time()
+    for _ in range(steps):
+        for action in ACTIONS:
+            phases.start(action)
+            phases.stop(action)
+        clock.on_train_batch_start(trainer, trainer, batch, 0)
+        clock.on_train_batch_end(trainer, trainer, None, batch, 0)
+    clock.drain()
+    return 1e6 * (time.process_time() - began) / steps
+
+
+def main() -> None:
+    options = make_parser(__doc__, repeats=7).parse_args()
+    torch.set_num_threads(1)
+    report = Report("a step with the profiler and without, one thread", "ms of CPU time a step")
+    ratios = []
+    with tempfile.TemporaryDirectory() as name:
+        for label, words, epochs in (("b2, 64 px, batch 16", B2, 1), ("head, features, batch 32", HEAD, 6)):
+            work = {preset: partial(fit, Path(name), words, preset, epochs) for preset in ("sane", "none")}
+            figures = interleave(work, repeats=options.repeats)
+            for preset, values in figures.items():
+                report.add(f"{label}: profiler={preset}", values)
+            ratios.append((label, paired_ratio(figures["sane"], figures["none"])))
+    clocks = [clock_us() for _ in range(options.repeats)]
+    report.ratios.append(Ratio("b2: profiler=sane / none", ratios[0][1], MOST, at_most=True))
+    report.ratios.append(Ratio("step clock alone, microseconds a step", min(clocks), MOST_US, at_most=True))
+    print(f"\nhead on cached features: profiler=sane / none {ratios[1][1]:.3f}")
+    finish(report, options)
+
+
+if __name__ == "__main__":
+    main()

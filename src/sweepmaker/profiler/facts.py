@@ -1,0 +1,54 @@
+"""What the rules have to know of a run to say what to change, and by which word on the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, Trainer
+from omegaconf import DictConfig, OmegaConf
+
+from sweepmaker.run.environment import available_cores
+
+
+def of_run(cfg: DictConfig, trainer: Trainer, data: LightningDataModule, threads: int) -> dict[str, Any]:
+    """Facts of a run whose trainer and data are built.
+
+    ``keys`` tells which of our config keys mean what they say: a module of the user's own may take others.
+    """
+    select = OmegaConf.select
+    batch = select(cfg, "data.batch_size")
+    named: dict[str, bool] = {
+        "batch_size": batch is not None and batch == select(cfg, "batch_size"),
+        "data.num_workers": select(cfg, "data.num_workers") is not None,
+        "data.cache": select(cfg, "data.cache") is not None,
+        "trainer.threads": select(cfg, "trainer.threads") is not None,
+    }
+    return {
+        "keys": [key for key, there in named.items() if there],
+        "batch_size": batch,
+        "cache": "disk" if getattr(data, "pixels", None) is not None else "none",
+        "files": getattr(data, "root", None) is not None,
+        "augment": select(cfg, "data.augment.trivial_augment") is True,
+        "cores": available_cores(),
+        "threads": threads,
+        "accelerator": type(trainer.accelerator).__name__.removesuffix("Accelerator").lower(),
+        "precision": str(trainer.precision),
+        "world_size": trainer.world_size,
+        "features": getattr(data, "features", None) is not None,
+        "epochs": trainer.max_epochs,
+    }
+
+
+def of_loader(trainer: Trainer) -> dict[str, Any]:
+    """Facts of the training loader, whoever made it; known once training has begun."""
+    loader: Any = trainer.train_dataloader
+    names = ("num_workers", "pin_memory", "persistent_workers", "prefetch_factor", "batch_size")
+    found = {name: getattr(loader, name, None) for name in names}
+    return {f"loader_{name}": value for name, value in found.items() if isinstance(value, int | None)}
+
+
+def gpu_places(trainer: Trainer) -> list[int]:
+    """Numbers of the GPUs that this machine's processes of the run use, as torch counts them."""
+    if not type(trainer.accelerator).__name__.startswith("CUDA"):
+        return []
+    return [int(place) for place in trainer.device_ids]

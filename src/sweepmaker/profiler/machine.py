@@ -1,0 +1,159 @@
+"""What the machine is doing: CPU, memory, disk, network; limits of a container respected."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_FAMILY_S = 10.0  # between two looks for new worker processes: walking all processes is dear
+_CGROUP = Path("/sys/fs/cgroup")
+CHANNELS = (
+    "cpu", "iowait", "memory", "process_cpu", "process_memory", "workers", "disk_read", "disk_write",
+    "net_in", "net_out",
+)  # fmt: skip
+"""Percent of the usable cores and of the memory limit; ``process_cpu`` percent of one core, GiB of memory
+and number of worker processes of this run; bytes a second."""
+
+
+class Machine:
+    """Counters of this machine as differences between two readings.
+
+    Attributes:
+        cores: numbers of the cores that this process may use.
+        missing: counters that this system does not have.
+    """
+
+    def __init__(self) -> None:
+        self.cores: list[int] = _cores()
+        self.quota = _quota()  # cores' worth of time that the container gets, or None
+        self.missing: list[str] = []
+        self._process = psutil.Process()
+        self._family: dict[int, Any] = {}
+        self._looked = float("-inf")
+        self._before: dict[str, Any] = {}
+        self._at = time.perf_counter()
+        self.read()
+
+    def read(self) -> tuple[dict[str, float], list[float]]:
+        """The channels that can be read, and the load of each core in percent."""
+        now = time.perf_counter()
+        seconds, self._at = max(now - self._at, 1e-6), now
+        found: dict[str, float] = {}
+        cores: list[float] = []
+        self._try("cpu", lambda: cores.extend(self._cpu(found, seconds)))
+        self._try("memory", lambda: found.update(memory=_memory()))
+        self._try("process", lambda: self._own(found, seconds))
+        self._try("disk", lambda: self._rates(found, seconds, psutil.disk_io_counters(),
+                                              disk_read="read_bytes", disk_write="write_bytes"))  # fmt: skip
+        self._try("net", lambda: self._rates(found, seconds, psutil.net_io_counters(),
+                                             net_in="bytes_recv", net_out="bytes_sent"))  # fmt: skip
+        return found, cores
+
+    def _try(self, name: str, read: Callable[[], None]) -> None:
+        """Containers lack some counters, and a counter that fails once is not asked again."""
+        if name in self.missing:
+            return
+        try:
+            read()
+        except Exception:  # psutil raises what it meets: OSError, its own errors, a parser's ValueError
+            self.missing.append(name)
+
+    def _cpu(self, found: dict[str, float], seconds: float) -> list[float]:
+        times = psutil.cpu_times(percpu=True)
+        before, self._before["cpu"] = self._before.get("cpu"), times
+        if before is None or len(before) != len(times):
+            return []
+        busy, waiting = [], []
+        for core in self.cores:
+            if core >= len(times):
+                continue
+            old, new = before[core], times[core]
+            total = max(sum(new[:8]) - sum(old[:8]), 1e-9)  # guest time stands in user time already
+            wait = getattr(new, "iowait", 0.0) - getattr(old, "iowait", 0.0)
+            idle = new.idle - old.idle + wait
+            busy.append(min(100.0, max(0.0, 100 * (1 - idle / total))))
+            waiting.append(min(100.0, max(0.0, 100 * wait / total)))
+        if busy:
+            found["cpu"] = sum(busy) / len(busy)
+            if hasattr(times[0], "iowait"):  # macOS has none
+                found["iowait"] = sum(waiting) / len(waiting)
+        used = _used_of_quota() if self.quota else None
+        last, self._before["quota"] = self._before.get("quota"), used
+        if self.quota and used is not None and last is not None:
+            found["cpu"] = min(100.0, 100 * (used - last) / seconds / self.quota)
+        return busy
+
+    def _own(self, found: dict[str, float], seconds: float) -> None:
+        now = time.monotonic()
+        if now - self._looked > _FAMILY_S:
+            self._looked = now
+            family = {process.pid: process for process in self._process.children(recursive=True)}
+            self._family = {pid: self._family.get(pid, process) for pid, process in family.items()}
+        spent, memory, alive = 0.0, 0, 0
+        for process in (self._process, *self._family.values()):
+            try:
+                with process.oneshot():
+                    times = process.cpu_times()
+                    spent += times.user + times.system
+                    memory += process.memory_info().rss
+                alive += 1
+            except psutil.NoSuchProcess:
+                continue
+        before = self._before.get("process")
+        self._before["process"] = spent
+        if before is not None and spent >= before:  # less: a worker has ended, and took its time with it
+            found["process_cpu"] = 100 * (spent - before) / seconds
+        found["process_memory"] = memory / 2**30
+        found["workers"] = float(alive - 1)
+
+    def _rates(self, found: dict[str, float], seconds: float, counters: Any, **names: str) -> None:
+        if counters is None:
+            raise LookupError("no such device")
+        for channel, field in names.items():
+            value = getattr(counters, field)
+            before, self._before[channel] = self._before.get(channel), value
+            if before is not None and value >= before:
+                found[channel] = (value - before) / seconds
+
+
+def _cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _quota() -> float | None:
+    try:
+        limit, period = (_CGROUP / "cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _used_of_quota() -> float | None:
+    """Seconds of CPU that the container used."""
+    try:
+        for line in (_CGROUP / "cpu.stat").read_text().splitlines():
+            if line.startswith("usage_usec "):
+                return int(line.split()[1]) / 1e6
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def _memory() -> float:
+    """Percent of the memory in use: of the container's limit where it has one (cgroup v2)."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        for line in (_CGROUP / "memory.stat").read_text().splitlines():
+            if line.startswith("inactive_file "):
+                used -= int(line.split()[1])  # given back when it is needed
+        return 100 * used / limit
+    except (OSError, ValueError):  # no limit ("max"), or no cgroup v2
+        return float(psutil.virtual_memory().percent)

@@ -1,0 +1,101 @@
+"""The report: one self-contained HTML file that needs no network and no script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sweepmaker.profiler.judge import Found
+from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.report import learning, machine, overview, training
+from sweepmaker.profiler.report.markup import paragraph, text
+from sweepmaker.profiler.report.style import CSS
+
+# nothing is fetched and nothing runs, whatever a name in the data may say
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_LIMIT = 5_000_000  # bytes of a file that is read for the page
+
+
+def build(run: Path, profile: Profile, found: Found, state: str) -> str:
+    """The page of the run in ``run``, which ended as ``state``.
+
+    Raises:
+        OSError: a file of the run cannot be read.
+    """
+    record = read_json(run / "run.json")
+    debugger = read_json(run / "debugger" / "findings.json")
+    operators = read_json(run / "profiler" / "operators.json")
+    parts = [
+        ("summary", "Summary", overview.summary(profile)),
+        ("rules", "Rules", overview.rules(profile, found)),
+        ("system", "Machine", machine.system(profile)),
+        ("split", "Where the time went", training.split(profile, found, operators)),
+        ("steps", "Steps", training.steps(profile, found)),
+        ("gpu", "GPU utilisation", machine.gpus(profile, found)),
+        ("balance", "Workload balance", machine.balance(profile, found)),
+        ("data", "Data loading", training.data(profile, found)),
+        ("batch", "Batch size", machine.batch(profile, found)),
+        ("bottlenecks", "CPU and I/O bottlenecks", machine.bottlenecks(profile, found)),
+        ("memory", "GPU memory", machine.gpu_memory(profile, found)),
+        ("learning", "Learning", learning.curves_of(run / "metrics.csv", record)),
+        ("debugger", "Debugger", learning.debugger(debugger)),
+        ("run", "Run", learning.about(record, profile)),
+    ]
+    links = "".join(f'<a href="#{name}">{text(title)}</a>' for name, title, _ in parts)
+    sections = "\n".join(body for _, _, body in parts)
+    title = f"{run.parent.name}/{run.name}"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<link rel="icon" href="data:,">
+<title>Profile of {text(title)}</title>
+<style>{CSS}</style>
+</head>
+<body>
+<header>
+<h1>Profile of {text(title)}</h1>
+<p class="soft">{text(_state(state, profile))}</p>
+{_verdict(found)}
+<nav aria-label="Sections">{links}</nav>
+</header>
+<main>
+{sections}
+</main>
+<footer class="soft">
+<p>Made by sweepmaker from what this run measured. Recommendations are hints: try one at a time.</p>
+</footer>
+</body>
+</html>
+"""
+
+
+def _state(state: str, profile: Profile) -> str:
+    facts = profile.facts
+    device = ", ".join(facts.get("gpus") or []) or f"CPU, {facts.get('threads')} thread(s)"
+    return f"{state} · {device} · thresholds: {profile.settings.preset}"
+
+
+def _verdict(found: Found) -> str:
+    lines = [
+        line.removeprefix("profile: ").removesuffix(" (profiler/report.html)") for line in found.sentences
+    ]
+    kind = "verdict found" if found.best else "verdict"
+    mark = "Worth changing" if found.best else "Nothing to change"
+    where = paragraph(lines[0] + ".")
+    return f'<div class="{kind}"><p><strong>{mark}.</strong></p>{where}{paragraph(lines[1] + ".")}</div>'
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``; an empty one where there is none that can be read."""
+    try:
+        if path.stat().st_size > _LIMIT:
+            return {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

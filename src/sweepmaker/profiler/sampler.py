@@ -1,0 +1,88 @@
+"""The thread that reads the machine twice a second while a run trains, and lets the rules look."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sweepmaker.profiler.clock import StepClock
+from sweepmaker.profiler.gpus import Gpus
+from sweepmaker.profiler.machine import Machine
+from sweepmaker.profiler.profile import Profile
+
+log = logging.getLogger(__name__)
+
+_WRITE_S = 10.0
+_WRITE_SHARE = 1 / 400  # of the time may go into writing: a long series is written less often
+
+
+class Sampler(threading.Thread):
+    """
+    Args:
+        profile: takes the samples and the steps; this thread's own until it has been stopped.
+        clock: where the steps come from.
+        machine: what is read.
+        gpus: what is read of GPUs.
+        seconds: tells how long the run has been going on.
+        scan: lets the rules look at ``profile``.
+        write: keeps ``profile``.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        clock: StepClock,
+        machine: Machine,
+        gpus: Gpus,
+        seconds: Callable[[], float],
+        scan: Callable[[], None],
+        write: Callable[[], None],
+    ) -> None:
+        super().__init__(name="profiler", daemon=True)
+        self.profile = profile
+        self._clock = clock
+        self._machine = machine
+        self._gpus = gpus
+        self._seconds = seconds
+        self._scan = scan
+        self._write = write
+        self._ended = threading.Event()
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        interval = self.profile.settings.sample_s
+        begun = time.monotonic()
+        due, scan_due, write_due = begun + interval, begun + self.profile.settings.scan_s, begun + 2.0
+        try:
+            while not self._ended.wait(max(0.0, due - time.monotonic())):
+                self.look()
+                now = time.monotonic()
+                if now >= scan_due:
+                    self._scan()
+                    scan_due = now + self.profile.settings.scan_s
+                if now >= write_due:
+                    self._write()
+                    took = time.monotonic() - now
+                    write_due = now + max(_WRITE_S, took / _WRITE_SHARE)
+                # a machine that was too busy to let us run in time is not asked twice in a row for it
+                due = max(due + interval, time.monotonic() + interval / 2)
+        except Exception as error:  # the run goes on without being watched
+            self.error = error
+            self._clock.keep = False  # nobody takes them any more
+            log.warning("the profiler ended: %s: %s", type(error).__name__, error)
+
+    def look(self) -> None:
+        """One reading of everything."""
+        now = self._seconds()
+        found, cores = self._machine.read()
+        self.profile.add_steps(now, self._clock.drain())
+        training = self._clock.first is not None and self._clock.ended is None
+        self.profile.add_sample(now, found, cores, self._gpus.read(), training=training)
+
+    def stop(self) -> None:
+        """End, at most one reading from now; the profile is the caller's then."""
+        self._ended.set()
+        if self.is_alive():
+            self.join(timeout=5.0)

@@ -1,0 +1,187 @@
+"""The profiler of one run: started before training, ended with a report whatever the run's end was.
+
+Nothing here may hurt the run: an error of the profiler is one line of warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.profilers import Profiler
+from omegaconf import DictConfig
+
+from sweepmaker.profiler import facts, ranks, settings
+from sweepmaker.profiler.clock import StepClock
+from sweepmaker.profiler.gpus import Gpus
+from sweepmaker.profiler.machine import Machine
+from sweepmaker.profiler.phases import Phases
+from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.sampler import Sampler
+
+log = logging.getLogger(__name__)
+
+FOLDER = "profiler"
+SERIES = "series.json"
+
+
+class Profiling:
+    """
+    Args:
+        cfg: the run's config.
+        folder: the run folder.
+        began: seconds of `time.perf_counter` at which the run began; None in a process that does not
+            write to the folder.
+
+    Attributes:
+        phases: the Lightning profiler to give to the trainer, or to let listen to the user's own.
+        clock: the callback that cuts time into steps; there without the profiler too, for run.json.
+    """
+
+    def __init__(self, cfg: DictConfig, folder: Path, began: float | None) -> None:
+        self._cfg = cfg
+        self._run = folder
+        self._folder = folder / FOLDER
+        self._main = main = began is not None
+        self._began = time.perf_counter() if began is None else began
+        self._settings = settings.read(cfg) if cfg.train else None
+        self.phases = Phases()
+        watched = self._settings is not None
+        self.clock = StepClock(
+            self.phases,
+            keep=watched and main,
+            told=(self._started, self._ended) if watched else None,
+        )
+        self._profile: Profile | None = None
+        self._sampler: Sampler | None = None
+        self._gpus = Gpus([])
+        self._broken = False
+
+    def callbacks(self) -> list[Callback]:
+        """For the trainer: the step clock, and what else was asked for."""
+        made: list[Callback] = [self.clock]
+        if self._settings is None:
+            return made
+        if self._settings.trace and self._main:
+            from sweepmaker.profiler.trace import Trace
+
+            made.append(Trace(self._folder, self._settings.trace_steps))
+        return made
+
+    def attach(self, trainer: Trainer) -> None:
+        """Hear of what Lightning does, also where the user gave the trainer a profiler."""
+        profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
+        self.phases.listen_to(profiler)
+
+    def watch(self, trainer: Trainer, data: LightningDataModule, threads: int, gpus: list[str]) -> None:
+        """Begin to sample; trainer and data are built, ``gpus`` are the names of what torch sees."""
+        if self._settings is None or not self._main:
+            return
+        with self._harmless():
+            about = facts.of_run(self._cfg, trainer, data, threads)
+            machine = Machine()
+            self._gpus = Gpus(facts.gpu_places(trainer))
+            about |= {"gpus": self._gpus.names or gpus, "gpu_uuids": self._gpus.uuids,
+                      "gpu_problem": self._gpus.problem}  # fmt: skip
+            if self._gpus.problem:
+                print(f"profiler: GPUs are not sampled ({self._gpus.problem})", file=sys.stderr)
+            self._profile = Profile(self._settings, machine.cores, len(self._gpus.names), about)
+            self._continue(self._profile)
+            self._sampler = Sampler(
+                self._profile, self.clock, machine, self._gpus, self._seconds, self._scan, self._write
+            )
+            self._sampler.start()
+
+    def _started(self, trainer: Trainer) -> None:
+        """Training has begun: the loader is there now."""
+        if self._profile is not None:
+            with self._harmless():
+                self._profile.facts |= facts.of_loader(trainer)
+
+    def _ended(self, trainer: Trainer) -> None:
+        """Training is over in this process: its share of the work, for the comparison of the ranks."""
+        if trainer.world_size > 1:
+            with self._harmless():
+                ranks.write(self._folder, trainer.global_rank, self.clock)
+
+    def finish(self, state: str) -> None:
+        """Stop sampling, let the rules look a last time, write the report and say two lines.
+
+        Args:
+            state: how the run ended, for the report.
+        """
+        if self._profile is None or self._sampler is None:
+            return
+        with self._harmless():
+            self._sampler.stop()
+            self._broken = self._broken or self._sampler.error is not None  # that line was said
+            profile, self._profile = self._profile, None
+            if self.clock.begun is None or self._sampler.is_alive():
+                return
+            profile.add_steps(self._seconds(), self.clock.drain())
+            self._take_times(profile)
+            profile.ranks = ranks.read(self._folder, int(profile.facts.get("world_size") or 1))
+            from sweepmaker.profiler import judge, sweep
+            from sweepmaker.profiler.report import files
+
+            judge.scan(profile)
+            found = judge.conclude(profile)
+            profile.save(self._folder / SERIES)
+            files.write(self._run, profile, found, state)
+            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+                sweep.write(self._run.parent)  # anew after each run: whichever ends last has seen them all
+            for line in found.sentences:
+                print(line, file=sys.stderr)
+        self._gpus.close()
+
+    def _continue(self, profile: Profile) -> None:
+        path = self._folder / SERIES
+        if path.is_file():
+            try:
+                profile.load(path)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                log.warning("the profile of this run begins anew: %s cannot be read (%s)", path, error)
+
+    def _seconds(self) -> float:
+        """Since the run began, the time between two processes left out."""
+        assert self._sampler is not None
+        before = sum(self._sampler.profile.before.values())
+        return before + time.perf_counter() - self._began
+
+    def _take_times(self, profile: Profile) -> None:
+        now, clock = time.perf_counter(), self.clock
+        first = clock.begun if clock.begun is not None else now
+        last = max(clock.ended or now, first)
+        mine = {"initialisation": first - self._began, "training": last - first, "finalisation": now - last}
+        profile.phases_of_run = {name: profile.before[name] + mine[name] for name in mine}
+
+    def _scan(self) -> None:
+        from sweepmaker.profiler import judge
+
+        assert self._sampler is not None
+        self._take_times(self._sampler.profile)
+        judge.scan(self._sampler.profile)
+
+    def _write(self) -> None:
+        assert self._sampler is not None
+        self._take_times(self._sampler.profile)
+        self._sampler.profile.save(self._folder / SERIES)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not self._broken:
+                log.warning("the profiler failed, the run is not touched by it: %s: %s",
+                            type(error).__name__, error)  # fmt: skip
+                log.debug("where the profiler failed", exc_info=error)
+            self._broken = True

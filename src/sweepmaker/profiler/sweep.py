@@ -1,0 +1,133 @@
+"""One page over the profiles of a sweep: a row a run, each linking to its report. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sweepmaker.profiler.report.markup import paragraph, seconds, text, words
+from sweepmaker.profiler.report.style import CSS
+from sweepmaker.run import atomic
+
+PAGE = "profiler.html"
+_LARGEST = 1_000_000  # bytes of a summary
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def write(folder: Path) -> Path | None:
+    """Write ``profiler.html`` into the sweep's ``folder``; None where no run has a profile.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    runs = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.name.zfill(12))
+    found = {
+        run: profile
+        for run in runs
+        if not run.name.startswith(".") and (profile := _read(run / "profiler" / "summary.json"))
+    }
+    if not found:
+        return None
+    records = {run: _read(run / "run.json") for run in found}
+    atomic.write_text(folder / PAGE, _page(folder, found, records))
+    return folder / PAGE
+
+
+def _page(folder: Path, found: Mapping[Path, dict[str, Any]], records: Mapping[Path, dict[str, Any]]) -> str:
+    lines = [list(map(str, _list(records[run], "overrides"))) for run in found]
+    common = set(lines[0]).intersection(*lines) if len(lines) > 1 else set()
+    rows = "\n".join(_row(run, found[run], records[run], common) for run in found)
+    heads = "".join(f'<th scope="col" class="words">{name}</th>' for name in (
+        "run", "what differs", "result", "time", "images/s", "what its rules found"))  # fmt: skip
+    title = f"{folder.parent.name}/{folder.name}"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<link rel="icon" href="data:,">
+<title>Profiles of {text(title)}</title>
+<style>{CSS}</style>
+</head>
+<body>
+<header><h1>Profiles of {text(title)}</h1>{_summary(found)}</header>
+<main><section><div class="scroll" tabindex="0"><table><thead><tr>{heads}</tr></thead>
+<tbody>{rows}</tbody></table></div></section></main>
+</body>
+</html>
+"""
+
+
+def _summary(found: Mapping[Path, dict[str, Any]]) -> str:
+    rules: Counter[str] = Counter()
+    advice: Counter[str] = Counter()
+    for profile in found.values():
+        rules.update(_triggered(profile))
+        if isinstance(profile.get("override"), str):
+            advice[profile["override"]] += 1
+    if not rules:
+        return paragraph(f"{len(found)} runs, and no rule found anything in any of them.")
+    said = ", ".join(f"{name} in {count}" for name, count in rules.most_common())
+    lines = paragraph(f"{len(found)} runs. Rules that found something: {said}.")
+    if advice:
+        override, count = advice.most_common(1)[0]
+        lines += paragraph(f"The change that would help most of them ({count}): {override}.", "advice")
+    return lines
+
+
+def _row(run: Path, profile: Mapping[str, Any], record: Mapping[str, Any], common: set[str]) -> str:
+    own = " ".join(str(line) for line in _list(record, "overrides") if str(line) not in common)
+    objective = record.get("objective")
+    result = str(record.get("state", "unknown"))
+    if isinstance(objective, dict) and isinstance(objective.get("value"), int | float):
+        result += f", {objective.get('name')} {objective['value']:.4g}"
+    spent = _spent(profile.get("split"))
+    speed = profile.get("images_per_second")
+    names = ", ".join(_triggered(profile)) or "nothing"
+    override = profile.get("override")
+    said = f"{names}; try {override}" if isinstance(override, str) else names
+    name = text(run.name)
+    page = run / "profiler" / "report.html"
+    link = f'<a href="{quote(run.name)}/profiler/report.html">{name}</a>' if page.is_file() else name
+    parts = [link, words(own), text(result), text(seconds(spent)),
+             text(f"{speed:.0f}") if isinstance(speed, int | float) else "", words(said)]  # fmt: skip
+    return "<tr>" + "".join(f'<td class="words">{part}</td>' for part in parts) + "</tr>"
+
+
+def _spent(split: Any) -> float:
+    """Seconds of a run by its split; ``training_step`` is the sum of others."""
+    parts = split.items() if isinstance(split, dict) else ()
+    return float(
+        sum(value for name, value in parts if name != "training_step" and isinstance(value, int | float))
+    )
+
+
+def _triggered(profile: Mapping[str, Any]) -> list[str]:
+    rules = profile.get("rules")
+    if not isinstance(rules, dict):
+        return []
+    return [
+        str(name) for name, rule in rules.items() if isinstance(rule, dict) and rule.get("triggered") is True
+    ]
+
+
+def _list(record: Mapping[str, Any], name: str) -> list[Any]:
+    value = record.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``, an empty one where there is none: runs are others' work."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,94 @@
+"""The real machine's counters, a container's limits, and counters that are not there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sweepmaker.profiler import machine
+from sweepmaker.profiler.machine import CHANNELS, Machine
+
+
+def busy(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_what_this_process_does_shows() -> None:
+    watched = Machine()
+    watched.read()
+    busy(0.3)
+    found, cores = watched.read()
+    assert len(cores) == len(watched.cores) and all(0 <= load <= 100 for load in cores)
+    assert set(found) <= set(CHANNELS)
+    assert 5 < found["process_cpu"] < 300  # percent of a core; others may have the machine too
+    assert found["cpu"] > 1 and 0 < found["memory"] <= 100
+    assert 0.01 < found["process_memory"] < 100
+
+
+def test_worker_processes_count_and_may_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_FAMILY_S", 0.0)
+    watched = Machine()
+    before = watched.read()[0]["workers"]
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert watched.read()[0]["workers"] == before + 1
+    finally:
+        child.kill()
+        child.communicate()
+    assert watched.read()[0]["workers"] == before
+
+
+def test_a_machine_without_some_counters_gives_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def broken(*_: object, **__: object) -> None:
+        calls.append(1)
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "disk_io_counters", broken)
+    monkeypatch.setattr(psutil, "net_io_counters", lambda: None)
+    watched = Machine()
+    found, _ = watched.read()
+    assert "memory" in found and "disk_read" not in found and "net_in" not in found
+    assert watched.missing == ["disk", "net"]
+    assert len(calls) == 1  # not asked again and again
+
+
+def test_a_machine_without_iowait(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Times(tuple[float, ...]):
+        user, nice, system = 1.0, 0.0, 1.0
+
+        @property
+        def idle(self) -> float:
+            return self[3]
+
+    monkeypatch.setattr(machine, "_cores", lambda: [0])
+    monkeypatch.setattr(machine, "_quota", lambda: None)
+    readings = iter([Times((0, 0, 0, 0)), Times((1, 0, 0, 3))])
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [next(readings)])
+    watched = Machine()
+    found, cores = watched.read()
+    assert found["cpu"] == 25 and cores == [25] and "iowait" not in found
+
+
+def test_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    (tmp_path / "cpu.stat").write_text("usage_usec 1000000\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("600\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100\n")
+    watched = Machine()
+    assert watched.quota == 1.5
+    time.sleep(0.1)
+    (tmp_path / "cpu.stat").write_text("usage_usec 1075000\n")  # half a core, or less if we were late
+    found, _ = watched.read()
+    assert found["memory"] == 50
+    assert 0 < found["cpu"] <= 51

@@ -1,0 +1,176 @@
+"""Each rule by series as a machine with GPUs would have recorded them, and healthy ones that fire none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from sweepmaker.config.profiler_keys import PARAMETERS
+from sweepmaker.profiler.phases import PHASES
+from sweepmaker.profiler.rules import RULES
+from sweepmaker.profiler.rules.steps import distance
+from tests.profiler.recorded import Profile, judged, preset, profile
+
+WAITING = {"data_wait": 0.5, "forward": 0.2, "backward": 0.3}
+CPU_ONLY: dict[str, Any] = {"busy": (), "accelerator": "cpu", "gpus": []}
+
+
+def fired(made: Profile) -> set[str]:
+    return set(judged(made).triggered)
+
+
+def test_every_rule_has_parameters_and_words() -> None:
+    assert set(RULES) == set(PARAMETERS) == set(preset().rules) == set(preset("aws").rules)
+    for name, parameters in preset().rules.items():
+        assert set(parameters) == set(PARAMETERS[name]), name
+
+
+@pytest.mark.parametrize("name", ["sane", "aws"])
+@pytest.mark.parametrize("seconds", [40, 300, 1500])
+@pytest.mark.parametrize("busy", [(), (92,), (95, 95), (120, 120)], ids=str)
+def test_a_healthy_run_fires_nothing(name: str, seconds: float, busy: tuple[float, ...]) -> None:
+    about = {} if busy else {"accelerator": "cpu", "gpus": []}
+    cpu = 60 if busy else 97
+    assert fired(profile(preset(name), seconds=seconds, busy=busy, cpu=cpu, **about)) == set()
+
+
+@pytest.mark.parametrize(
+    ("rule", "made", "override"),
+    [
+        ("LowGPUUtilization", {"busy": (30,), "cpu": 90}, "batch_size=64"),
+        ("LowGPUUtilization", {"busy": (lambda t: 95 if t % 20 < 16 else 0,)}, "batch_size=64"),
+        ("BatchSize", {"busy": (30,), "memory": 10, "cpu": 20}, "batch_size=128"),
+        ("BatchSize", {"busy": (30,), "memory": 40, "cpu": 20}, "batch_size=64"),
+        ("DataWait", {"phases": WAITING}, "data.num_workers=4"),
+        ("DataWait", {"phases": WAITING, "loader_num_workers": 0}, "data.num_workers=2"),
+        ("DataWait", {"phases": WAITING, "loader_num_workers": 4}, "data.cache=disk"),
+        ("DataWait", {**CPU_ONLY, "phases": WAITING, "loader_num_workers": 0}, "data.cache=disk"),
+        ("CPUBottleneck", {"busy": (20,), "cpu": 98}, "data.num_workers=4"),
+        ("IOBottleneck", {"busy": (20,), "cpu": 20, "iowait": 60}, "data.cache=disk"),
+        ("Dataloader", {"loader_num_workers": 32}, "data.num_workers=4"),
+        ("Dataloader", {"phases": WAITING, "loader_num_workers": 1}, "data.num_workers=3"),
+        ("StepOutlier", {"step": lambda n: 0.1 if n % 50 else 2.0}, None),
+        ("StepOverhead", {"phases": {"callbacks": 0.5, "loop": 0.2, "forward": 0.3}}, "batch_size=128"),
+        ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 1}, "trainer.threads=4"),
+        ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 4}, "batch_size=128"),
+        ("GPUMemoryIncrease", {"memory": lambda t: 10 + t / 4}, None),
+        ("LoadBalancing", {"busy": (95, 40)}, None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_rule_fires_and_says_what_to_change(rule: str, made: dict[str, Any], override: str | None) -> None:
+    found = judged(profile(preset(), **made))
+    assert found.verdicts[rule].triggered
+    assert found.verdicts[rule].override == override
+    assert found.verdicts[rule].advice
+
+
+def test_five_minutes_are_enough_for_sane_and_not_for_aws() -> None:
+    slow: dict[str, Any] = {"busy": (20,), "memory": 10, "cpu": 20, "seconds": 290}
+    assert {"BatchSize", "LowGPUUtilization"} <= fired(profile(preset(), **slow))
+    assert fired(profile(preset("aws"), **slow)) == set()
+    assert {"BatchSize", "LowGPUUtilization"} <= fired(profile(preset("aws"), **slow | {"seconds": 800}))
+
+
+def test_without_a_gpu_the_rules_about_gpus_say_so() -> None:
+    found = judged(profile(preset("aws"), seconds=900, **CPU_ONLY, cpu=95))
+    gpu_rules = ("BatchSize", "LowGPUUtilization", "CPUBottleneck", "IOBottleneck", "GPUMemoryIncrease")
+    for rule in gpu_rules:
+        assert not found.verdicts[rule].looked and "no GPU" in found.verdicts[rule].sentence
+
+
+def test_one_busy_core_is_a_bottleneck_for_aws_alone() -> None:
+    odd: dict[str, Any] = {"busy": (5,), "cpu": 40, "core": 99, "seconds": 600}
+    assert "CPUBottleneck" in fired(profile(preset("aws"), **odd))
+    assert "CPUBottleneck" not in fired(profile(preset(), **odd))
+
+
+def test_a_slow_leak_is_found_that_windows_miss() -> None:
+    leaking = profile(preset(), seconds=1500, memory=lambda t: 20 + t / 60)  # a point a minute
+    assert "GPUMemoryIncrease" in fired(leaking)
+    jump: dict[str, Any] = {"memory": lambda t: 40 if t < 600 else 70, "seconds": 700}
+    assert "GPUMemoryIncrease" in fired(profile(preset("aws"), **jump))
+    assert "GPUMemoryIncrease" not in fired(profile(preset(), **jump))  # the first validation, say
+    full_from_the_start = profile(preset(), seconds=1500, memory=lambda t: 90 if t > 20 else 90 * t / 20)
+    assert "GPUMemoryIncrease" not in fired(full_from_the_start)
+
+
+def test_a_dip_in_one_window_is_no_finding() -> None:
+    dip = profile(preset(), seconds=600, busy=(lambda t: 20 if 200 < t < 300 else 95,))
+    assert "LowGPUUtilization" not in fired(dip)
+
+
+def test_few_outliers_or_cheap_ones_do_not_count() -> None:
+    rare = profile(preset(), step=lambda n: 0.1 if n % 500 else 0.4)
+    cheap = profile(preset(), step=lambda n: 0.1 if n % 50 else 0.16)
+    assert fired(rare) == fired(cheap) == set()
+
+
+def test_outliers_are_told_with_their_cause() -> None:
+    split = {"data_wait": 0.9, "forward": 0.05, "backward": 0.05}
+    made = profile(preset(), step=lambda n: 0.1 if n % 50 else 2.0)
+    assert "Most of it went to backward" in judged(made).verdicts["StepOutlier"].sentence
+    made = profile(preset(), phases=split, step=lambda n: 0.1 if n % 50 else 2.0)
+    verdict = judged(made).verdicts["StepOutlier"]
+    assert "data wait" in verdict.sentence and verdict.override
+    assert verdict.details["outliers"][0][0] % 50 == 0
+
+
+def test_a_long_start_fires_and_a_short_one_does_not() -> None:
+    made = profile(preset("sane", "profiler.rules.MaxInitializationTime.threshold=0.05"))
+    assert "MaxInitializationTime" in fired(made)  # 5 s
+    assert "MaxInitializationTime" not in fired(profile(preset()))
+
+
+def test_unequal_ranks_fire() -> None:
+    made = profile(preset())
+    even = {phase: 1.0 for phase in PHASES}
+    made.ranks = [even, even]
+    assert "LoadBalancing" not in fired(made)
+    made.ranks = [even, {**even, "forward": 4.0}]
+    found = judged(made)
+    assert "LoadBalancing" in found.triggered and "33 % longer" in found.verdicts["LoadBalancing"].sentence
+
+
+def test_a_small_difference_of_two_steady_gpus_is_no_finding() -> None:
+    close: dict[str, Any] = {"busy": (98, 93), "seconds": 600}  # far apart for the histograms
+    assert "LoadBalancing" in fired(profile(preset("aws"), **close))
+    assert "LoadBalancing" not in fired(profile(preset(), **close))
+
+
+def test_two_gpus_at_their_limit_are_alike() -> None:
+    """AWS's histogram dropped what was above 98 %, so that nothing was left to compare."""
+    made = profile(preset(), busy=(120, 120))  # clipped to 100
+    assert distance(made.loads, "gpu0", "gpu1") == 0
+    assert math.isclose(
+        distance(profile(preset(), busy=(100, 0)).loads, "gpu0", "gpu1"), 0.8326, abs_tol=1e-3
+    )
+
+
+def test_the_cause_is_named_before_its_symptoms() -> None:
+    found = judged(profile(preset(), busy=(20,), memory=10, cpu=20, phases=WAITING))
+    assert {"LowGPUUtilization", "BatchSize", "DataWait"} <= set(found.triggered)
+    assert found.best == "DataWait" and found.override == "data.num_workers=4"
+    assert found.sentences[1].startswith("profile: DataWait: Training waited for data in 50 %")
+
+
+def test_keys_that_another_module_may_understand_otherwise_are_not_recommended() -> None:
+    found = judged(profile(preset(), phases=WAITING, keys=[]))
+    verdict = found.verdicts["DataWait"]
+    assert verdict.triggered and verdict.override is None
+    assert "num_workers=4" in verdict.advice
+
+
+def test_a_rule_that_is_switched_off_is_not_there() -> None:
+    asked = preset("sane", "profiler.rules.DataWait=null")
+    assert "DataWait" not in judged(profile(asked, phases=WAITING)).verdicts
+
+
+def test_a_rule_that_fails_does_not_take_the_others_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = RULES["BatchSize"].__class__(lambda *_: 1 / 0, "", "")  # type: ignore[arg-type,return-value]
+    monkeypatch.setitem(RULES, "BatchSize", broken)
+    found = judged(profile(preset(), phases=WAITING))
+    assert "ZeroDivisionError" in found.verdicts["BatchSize"].sentence
+    assert found.verdicts["DataWait"].triggered

@@ -1,0 +1,139 @@
+"""Real runs with a bottleneck built in fire its rule, and what the report advises makes them faster."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.runs import SIGTERM, TINY, assert_equal_runs, train, train_and_signal
+
+OWN = (
+    "model=own", "model._target_=tests.profiler.planted.Net", "data=own",
+    "data._target_=tests.profiler.planted.Data", "objective.name=val_loss", "objective.mode=min",
+    "test=false",
+    "+data.num_workers=0", "+data.batch_size=${batch_size}", "profiler.sample_ms=100", "profiler.scan_s=1",
+)  # fmt: skip
+
+
+def run(folder: Path, words: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """The summary of a run, and its stderr."""
+    ended = train(*words, f"hydra.run.dir={folder}")
+    assert ended.code == 0, ended.err
+    summary: dict[str, Any] = json.loads((folder / "profiler" / "summary.json").read_text())
+    lines = [line for line in ended.err.splitlines() if line.startswith("profile: ")]
+    assert lines == [f"profile: {sentence}" for sentence in summary["sentences"]] and len(lines) == 2
+    assert (folder / "profiler" / "report.html").stat().st_size > 10_000
+    return summary, ended.err
+
+
+def found(summary: dict[str, Any]) -> set[str]:
+    return {name for name, rule in summary["rules"].items() if rule["triggered"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("DataWait", "batch_size=4 epochs=2 +data.nap=0.01 +model.nap=0.008 +data.count=240"),
+        (
+            "DataWait",
+            "batch_size=4 epochs=2 +data.nap=0.01 data.num_workers=1 +model.nap=0.008 +data.count=240",
+        ),
+        (
+            "StepOverhead",
+            "batch_size=1 epochs=2 +data.count=1500 profiler.rules.StepOverhead.least_step_ms=5",
+        ),
+    ],
+    ids=["slow items", "one worker too few", "tiny batch"],
+)
+def test_following_the_advice_makes_a_slow_run_faster(rule: str, words: str, tmp_path: Path) -> None:
+    asked = [*OWN, *words.split()]
+    before, err = run(tmp_path / "slow", asked)
+    assert rule in found(before), before["rules"][rule]
+    override = before["rules"][rule]["override"]
+    assert override and (before["override"] is None or f"try {before['override']}" in err)
+    key = override.split("=")[0]
+    kept = [word for word in asked if not re.match(rf"\+?{key}=", word)]
+    after, _ = run(tmp_path / "fast", [*kept, override if key == "batch_size" else f"+{override}"])
+    assert after["images_per_second"] >= 1.5 * before["images_per_second"], (before, after)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("StepOutlier", "batch_size=4 epochs=3 +data.count=1200 +model.odd=0.15"),
+        (
+            "MaxInitializationTime",
+            "epochs=1 +data.start=4 profiler.rules.MaxInitializationTime.threshold=0.06",
+        ),
+        (
+            "LoadBalancing",
+            "batch_size=4 epochs=2 +data.count=400 +model.nap=0.02 +model.lazy_rank=1 trainer=ddp "
+            "trainer.accelerator=cpu profiler.rules.LoadBalancing.patience_s=0",
+        ),
+    ],
+)
+def test_a_planted_bottleneck_fires_its_rule(rule: str, words: str, tmp_path: Path) -> None:
+    summary, _ = run(tmp_path / "run", [*OWN, *words.split()])
+    assert rule in found(summary), summary["rules"][rule]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["sane", "aws"])
+def test_a_healthy_run_fires_nothing(preset: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = train(*TINY, "epochs=8", f"profiler={preset}", "profiler.scan_s=1", f"hydra.run.dir={folder}")
+    assert ended.code == 0, ended.err
+    summary = json.loads((folder / "profiler" / "summary.json").read_text())
+    # a shared machine may have outliers of its own; AWS's rules count workers, and there are none
+    assert found(summary) <= ({"StepOutlier", "Dataloader"} if preset == "aws" else set())
+    assert summary["override"] is None or preset == "aws"
+
+
+@pytest.mark.slow
+def test_a_run_that_is_broken_off_has_its_report_and_goes_on_with_it(tmp_path: Path) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    arguments = [*TINY, "epochs=4"]
+    assert train(*arguments, "profiler=none", f"hydra.run.dir={whole}").code == 0
+    assert not (whole / "profiler").exists()
+    first = train_and_signal([*arguments, f"hydra.run.dir={folder}"], SIGTERM, 8, 0.3, tmp_path)
+    assert first.code == 143, first.err
+    broken = json.loads((folder / "profiler" / "summary.json").read_text())
+    assert broken["state"] == "interrupted" and 0 < broken["steps"] < 64
+    assert "interrupted" in (folder / "profiler" / "report.html").read_text()
+    ended = train(f"resume={folder}", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert_equal_runs(whole, folder)
+    summary = json.loads((folder / "profiler" / "summary.json").read_text())
+    assert summary["state"] == "completed" and summary["steps"] >= 64  # what was done twice counts twice
+    assert summary["split"]["initialisation"] > broken["split"]["initialisation"]
+    assert not list(folder.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_operators_are_recorded_beside_lightnings_own_profiler(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = ("epochs=1", "profiler.trace=true", "profiler.trace_steps=2", "+trainer.profiler=simple")
+    ended = train(*TINY, *words, f"hydra.run.dir={folder}")
+    assert ended.code == 0, ended.err
+    assert "Profiler Report" in ended.err
+    operators = json.loads((folder / "profiler" / "operators.json").read_text())
+    assert any("convolution" in row["name"] for row in operators["cpu"])
+    assert (folder / "profiler" / "trace.json.gz").stat().st_size > 1000
+    assert "convolution" in (folder / "profiler" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_has_its_report(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = train(
+        *OWN, "batch_size=4", "epochs=1", "objective.name=no_such_metric", f"hydra.run.dir={folder}"
+    )
+    assert ended.code == 2 and "no_such_metric" in ended.err
+    assert json.loads((folder / "profiler" / "summary.json").read_text())["state"] == "failed"

@@ -1,0 +1,139 @@
+"""The profiler around a fit in this process: what it keeps, how it goes on, and that it hurts nobody."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from lightning.pytorch import Trainer
+
+from sweepmaker.profiler import session
+from sweepmaker.profiler.machine import Machine
+from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.session import Profiling
+from tests.profiler.planted import Data, Net
+from tests.profiler.recorded import CONF, preset, profile
+
+pytestmark = pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
+
+
+def fit(folder: Path, *overrides: str, main: bool = True, **data: Any) -> Profiling:
+    """One process of a run, in this one."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", ["profiler.sample_ms=100", "profiler.scan_s=1", *overrides])
+    began = session.time.perf_counter()
+    profiling = Profiling(cfg, folder, began if main else None)
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=profiling.callbacks(), profiler=profiling.phases,
+        default_root_dir=folder,
+    )  # fmt: skip
+    profiling.attach(trainer)
+    planted = Data(**{"count": 160, "nap": 0.002, **data})
+    profiling.watch(trainer, planted, 1, [])
+    trainer.fit(Net(), planted)
+    profiling.finish("completed")
+    return profiling
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "profiler" / "summary.json").read_text())
+    return content
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "profiler"]
+
+
+def test_a_process_that_continues_a_run_continues_its_profile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(tmp_path)
+    first = summary(tmp_path)
+    assert first["steps"] == 40 and threads() == []
+    assert capsys.readouterr().err.count("profile: ") == 2
+    fit(tmp_path)
+    second = summary(tmp_path)
+    assert second["steps"] == 80
+    assert all(second["split"][name] >= first["split"][name] for name in first["split"])
+    series = json.loads((tmp_path / "profiler" / "series.json").read_text())
+    assert sorted(series["system"]["time"]) == series["system"]["time"]
+    assert sum(series["steps"]["count"][0]) == 80
+
+
+def test_off_means_off(tmp_path: Path) -> None:
+    profiling = fit(tmp_path, "profiler=none")
+    assert list(tmp_path.iterdir()) == [] and threads() == []
+    assert profiling.clock.images == 160 and profiling.clock.rows == []
+
+
+def test_other_processes_than_the_main_one_write_nothing(tmp_path: Path) -> None:
+    fit(tmp_path, main=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_file_of_an_earlier_process_costs_its_profile_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "profiler").mkdir()
+    (tmp_path / "profiler" / "series.json").write_text('{"version": 1, "system": 3}')
+    fit(tmp_path)
+    assert summary(tmp_path)["steps"] == 40
+    assert "begins anew" in caplog.text
+
+
+@pytest.mark.parametrize("where", ["__init__", "read"])
+def test_an_error_of_the_profiler_is_one_line(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no such counter")
+
+    if where == "read":
+        monkeypatch.setattr(session, "Machine", type("Odd", (Machine,), {}))
+        monkeypatch.setattr(session.Sampler, "look", broken)
+    else:
+        monkeypatch.setattr(session, "Machine", broken)
+    with caplog.at_level(logging.WARNING, logger="sweepmaker"):
+        profiling = fit(tmp_path)
+    assert profiling.clock.images == 160  # the fit went on
+    said = [record.message for record in caplog.records if record.name.startswith("sweepmaker")]
+    assert len(said) == 1 and "no such counter" in said[0]
+    assert threads() == []
+
+
+def test_a_disk_that_is_full_hurts_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(self: Profile, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Profile, "save", full)
+    fit(tmp_path)
+    assert caplog.text.count("No space left") == 1
+
+
+def test_a_profile_that_is_kept_and_read_says_the_same(tmp_path: Path) -> None:
+    made = profile(preset(), seconds=200, busy=(30, 40), step=lambda n: 0.1 if n % 50 else 1.0)
+    made.save(tmp_path / "series.json")
+    again = Profile(preset(), range(4), 2, made.facts)
+    again.load(tmp_path / "series.json")
+    assert (again.count, again.images, again.together) == (made.count, made.images, made.together)
+    assert again.loads.as_dict() == made.loads.as_dict()
+    assert again.outliers.as_dict() == made.outliers.as_dict()
+    assert again.rules.keys() == made.rules.keys()
+    assert again.share("forward") == pytest.approx(made.share("forward"))
+
+
+def test_a_profile_goes_on_on_another_machine(tmp_path: Path) -> None:
+    """A spot job may come back with other GPUs, another number of cores."""
+    profile(preset(), seconds=60, busy=(30,)).save(tmp_path / "series.json")
+    other = Profile(preset(), range(8), 2)
+    other.load(tmp_path / "series.json")
+    other.add_sample(70.0, {"cpu": 10.0}, [10.0] * 8, [(50, 60), (70, 80)], training=True)
+    assert other.system.high("gpu1")[-1] == 70 and other.system.low("gpu0").min() < 40

@@ -1,0 +1,82 @@
+"""The page over a sweep's profiles."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweepmaker.profiler import sweep
+from tests.integration.runs import CHECKOUT, TINY, train
+from tests.profiler.test_report import HOSTILE, Outline
+
+
+def leave(run: Path, lr: str, *triggered: str, override: str | None = None, page: bool = True) -> None:
+    """What a run leaves that the page reads."""
+    (run / "profiler").mkdir(parents=True)
+    rules = {name: {"triggered": name in triggered} for name in ("DataWait", "BatchSize")}
+    split = {"training_step": 60.0, "forward": 60.0, "data_wait": 40.0}
+    profile = {"split": split, "images_per_second": 12.3, "rules": rules, "override": override}
+    (run / "profiler" / "summary.json").write_text(json.dumps(profile))
+    record = {"state": "completed", "overrides": ["epochs=1", f"lr={lr}"],
+              "objective": {"name": "valid/top1", "value": 0.5}}  # fmt: skip
+    (run / "run.json").write_text(json.dumps(record))
+    if page:
+        (run / "profiler" / "report.html").write_text("<!DOCTYPE html>")
+
+
+def test_runs_are_listed_with_what_differs(tmp_path: Path) -> None:
+    leave(tmp_path / "0", "1e-3", "DataWait", override="data.num_workers=2")
+    leave(tmp_path / "2", "1e-2")
+    leave(tmp_path / "10", HOSTILE, "DataWait", "BatchSize", override="data.num_workers=2", page=False)
+    (tmp_path / "3").mkdir()  # failed before it trained
+    (tmp_path / ".collecting-x" / "profiler").mkdir(parents=True)
+    written = sweep.write(tmp_path)
+    assert written is not None
+    text = written.read_text()
+    outline = Outline(text)
+    assert outline.loads == ["data:,", "0/profiler/report.html", "2/profiler/report.html"]
+    assert "script" not in outline.tags and "img" not in outline.tags
+    assert "epochs=1" not in text  # all have it
+    assert "DataWait in 2, BatchSize in 1" in text and "100 s" in text
+    assert text.index("0/profiler") < text.index("2/profiler") < text.index(">10<")
+
+
+def test_a_sweep_without_profiles_has_no_page(tmp_path: Path) -> None:
+    (tmp_path / "0" / "profiler").mkdir(parents=True)
+    (tmp_path / "0" / "profiler" / "summary.json").write_text("[")
+    assert sweep.write(tmp_path) is None and not (tmp_path / sweep.PAGE).exists()
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"split": 3, "rules": [1], "override": {}}, {"images_per_second": "fast"}]
+)
+def test_a_summary_of_another_kind_is_shown_as_far_as_it_goes(
+    spoilt: dict[str, object], tmp_path: Path
+) -> None:
+    leave(tmp_path / "0", "1")
+    path = tmp_path / "0" / "profiler" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | spoilt))
+    assert sweep.write(tmp_path) is not None
+
+
+def test_it_is_written_without_heavy_imports() -> None:
+    program = (
+        "import sys, sweepmaker.profiler.sweep\nprint({'torch', 'numpy', 'lightning'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=CHECKOUT / "src"
+    )
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+@pytest.mark.slow
+def test_a_multirun_leaves_one_page_over_its_runs(tmp_path: Path) -> None:
+    ended = train("-m", *TINY, "debug=fast", "lr=1e-3,1e-2", f"hydra.sweep.dir={tmp_path}")
+    assert ended.code == 0, ended.err
+    loads = Outline((tmp_path / sweep.PAGE).read_text()).loads
+    assert loads == ["data:,", "0/profiler/report.html", "1/profiler/report.html"]
+    assert ended.err.count("profile: ") == 4
