@@ -66,6 +66,8 @@ class Machine:
     def _cpu(self, found: dict[str, float], seconds: float) -> list[float]:
         times = psutil.cpu_times(percpu=True)
         before, self._before["cpu"] = self._before.get("cpu"), times
+        used = _used_of_quota() if self.quota else None
+        last, self._before["quota"] = self._before.get("quota"), used
         if before is None or len(before) != len(times):
             return []
         busy, waiting = [], []
@@ -82,8 +84,6 @@ class Machine:
             found["cpu"] = sum(busy) / len(busy)
             if hasattr(times[0], "iowait"):  # macOS has none
                 found["iowait"] = sum(waiting) / len(waiting)
-        used = _used_of_quota() if self.quota else None
-        last, self._before["quota"] = self._before.get("quota"), used
         if self.quota and used is not None and last is not None:
             found["cpu"] = min(100.0, 100 * (used - last) / seconds / self.quota)
         return busy
