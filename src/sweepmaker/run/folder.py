@@ -60,7 +60,8 @@ class RunFolder:
     def sweep(self) -> None:
         """Clear up what an earlier process of this run was killed over: temporary files of its own."""
         atomic.restore_folder(self.model)
-        for pattern in (".run.json.*.tmp", ".metrics.csv.*.tmp", "checkpoints/.*.ckpt.*.tmp"):
+        for pattern in (".run.json.*.tmp", ".metrics.csv.*.tmp", "checkpoints/.*.ckpt.*.tmp",
+                        "debugger/.findings.json.*.tmp"):  # fmt: skip
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
         for path in self.path.glob(".model.*"):
