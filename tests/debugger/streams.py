@@ -15,8 +15,8 @@ NAMES = Names(["a.weight", "a.bias", "b.weight"], [[2, 2], [2], [2, 2]], ["act"]
 
 
 def step(
-    number: int, *, losses: Iterable[float] = (), names: Names = NAMES, lr: float = 0.1, skipped: bool = False,
-    inactive: Mapping[int, list[float]] | None = None, **columns: Sequence[float],
+    number: int, *, losses: Iterable[float] = (), names: Names = NAMES, lr: float = 0.1,
+    skipped: bool = False, inactive: Mapping[int, list[float]] | None = None, **columns: Sequence[float],
 ) -> Step:  # fmt: skip
     arrays = {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
     shown = None if inactive is None else dict(inactive)

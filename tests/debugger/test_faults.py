@@ -1,4 +1,4 @@
-"""Real networks with a fault built in: the rule for it fires in time and at the right layer; healthy ones are quiet."""
+"""Real networks with a fault built in: its rule fires in time, at the right layer; healthy ones are quiet."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def hanging() -> list[Any]:
 FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
     "VanishingGradient": ({"network": lambda: deep_net(nn.Sigmoid, 9), "optimizer": sgd()}, "1", 10),
     "ExplodingTensor": ({"network": lambda: conv_net(norm=False), "optimizer": sgd(1e4)}, "loss", 10),
-    "LossNotDecreasing": ({"data": shuffled, "optimizer": sgd(1e-3), "epochs": 6}, "loss", 200),
+    "LossNotDecreasing": ({"data": shuffled, "optimizer": sgd(1e-3), "epochs": 15}, "loss", 600),
     "Overfit": (
         {"network": lambda: deep_net(nn.ReLU, 3, 256), "data": lambda: loaders(*digits(), train=40, batch=8),
          "epochs": 60, "optimizer": adam(1e-2)}, "valid/loss", 10_000),
@@ -96,7 +96,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
     "TensorVariance": ({"network": lambda: scaled(conv_net(), 300.0)}, "", 10),
     "PoorWeightInitialization": ({"network": lambda: scaled(deep_net(nn.ReLU, 6), 12.0)}, "", 10),
     "SaturatedActivation": (
-        {"network": lambda: scaled(deep_net(nn.Sigmoid, 4), 400.0), "optimizer": sgd()}, "", 10),
+        {"network": lambda: scaled(deep_net(nn.Sigmoid, 4), 2000.0), "optimizer": sgd()}, "", 10),
     "DeadRelu": ({"network": dead}, "3", 10),
     "ClassImbalance": ({"data": imbalanced, "epochs": 1}, "class 7", 50),
     "Confusion": ({"data": shuffled, "epochs": 1}, "class", 50),

@@ -26,7 +26,7 @@ class WeightUpdateRatio(Rule):
     ``num_steps`` apart (500 by default: any training looks too fast then); here it is always one step, and
     ``num_steps`` does not exist. Steps at less than a thousandth of the highest learning rate are not held
     against ``small_threshold``.
-    Example: lr=0.1 with AdamW: 2.1 > 1.
+    Example: lr=0.1 with AdamW: 0.9 > 0.1.
     """
 
     large_threshold: float = 10.0
