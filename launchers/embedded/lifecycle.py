@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from launchers.embedded import rules
 from launchers.embedded.artifacts import DownloadError, upload
 from launchers.embedded.attempt import Attempt, failure_of
 from launchers.embedded.logs import size_of
@@ -125,6 +126,8 @@ class Lifecycle:
         if asked is not None:
             self._phase("Stopping")
         self._phase("Uploading")
+        with self._parts.state.change(TRAINING, self._name) as job:
+            rules.update(job.document, attempt.ml, ended=True)
         self._upload(attempt, with_model=asked is not None or code == 0)
         if asked == "max_runtime":
             self._end("Stopped", "MaxRuntimeExceeded")
@@ -173,6 +176,7 @@ class Lifecycle:
     def _keep(self, metrics: Metrics, attempt: Attempt, seconds: float | None) -> None:
         with self._parts.state.change(TRAINING, self._name) as job:
             job.document["FinalMetricDataList"] = list(metrics.last.values())
+            rules.update(job.document, attempt.ml)
             job.private |= {"resource": metrics.resource, "objective": metrics.value, "read": attempt.read}
             if seconds is not None:
                 job.private["seconds"] = job.private.get("seconds", 0.0) + seconds

@@ -85,7 +85,9 @@ def hanging() -> list[Any]:
 FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
     "VanishingGradient": ({"network": lambda: deep_net(nn.Sigmoid, 9), "optimizer": sgd()}, "1", 10),
     "ExplodingTensor": ({"network": lambda: conv_net(norm=False), "optimizer": sgd(1e4)}, "loss", 10),
-    "LossNotDecreasing": ({"data": shuffled, "optimizer": sgd(1e-3), "epochs": 15}, "loss", 600),
+    "LossNotDecreasing": (
+        {"network": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "data": shuffled,
+         "optimizer": sgd(0.02), "epochs": 15}, "loss", 600),
     "Overfit": (
         {"network": lambda: deep_net(nn.ReLU, 3, 256), "data": lambda: loaders(*digits(), train=40, batch=8),
          "epochs": 60, "optimizer": adam(1e-2)}, "valid/loss", 10_000),

@@ -10,6 +10,7 @@ from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.debugger import findings, store
 from sweepmaker.debugger.engine import Engine
 from sweepmaker.debugger.observations import Names, Observation, Reader
+from sweepmaker.debugger.rules import Finding
 from sweepmaker.debugger.settings import Settings, check
 
 
@@ -45,7 +46,7 @@ def show(folder: Path, document: Mapping[str, Any]) -> str:
     reports = {
         name: findings.Report(
             entry["parameters"], entry["status"], entry["reason"], entry["count"],
-            [findings.Finding(**finding) for finding in entry["findings"]],
+            [Finding(**finding) for finding in entry["findings"]],
         )
         for name, entry in document["rules"].items()
     }  # fmt: skip
