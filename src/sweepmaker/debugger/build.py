@@ -34,6 +34,10 @@ def callbacks(cfg: DictConfig, folder: RunFolder, resume: Path | None, *, fresh:
     made: list[Callback] = []
     if asked.rules:
         made.append(Debugger(asked, folder.path / "debugger", resume=resume, fresh=fresh))
+    if asked.smdebug:
+        from sweepmaker.debugger.smdebug import SmdebugHook  # an extra, and slow to import
+
+        made.append(SmdebugHook(folder.path / "debugger", asked.every_n_steps or settings.EVERY_N_STEPS))
     return made
 
 
