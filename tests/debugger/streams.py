@@ -20,7 +20,7 @@ def step(
 ) -> Step:  # fmt: skip
     arrays = {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
     shown = None if inactive is None else dict(inactive)
-    return Step(number, 0, 0.0, 0.0, lr, list(losses), skipped, arrays, shown, names)
+    return Step(number, 0, 0.0, 0.0, lr, lr, list(losses), skipped, arrays, shown, names)
 
 
 def evaluation(loss: float | None, train: float | None, number: int = 0, matrix: Any = None) -> Evaluation:

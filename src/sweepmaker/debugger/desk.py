@@ -122,7 +122,7 @@ class Desk:
         """The training is over: the last findings, and the table."""
         self.close()
         if not self._ended:
-            self.take(End(step, epoch))
+            self.take(End(step, epoch, stopped=self.stop is not None))
             self._ended = True
         self._engine.end("NoIssuesFound")
         self._write()

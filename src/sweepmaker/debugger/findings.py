@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from textwrap import shorten
 from typing import Any
 
 from sweepmaker.debugger.rules.base import Finding
@@ -92,7 +93,7 @@ def table(reports: Mapping[str, Report]) -> str:
         first = report.findings[0]
         rows.append((
             name, str(report.count), first.where, str(first.epoch), f"{first.value:.4g}",
-            f"{first.threshold:.4g}", first.override or first.advice,
+            f"{first.threshold:.4g}", first.override or shorten(first.advice, 60, placeholder=" ..."),
         ))  # fmt: skip
     head = f"debugger: {len(told)} of {len(reports)} rules have something to say (debugger/findings.json)"
     return "\n".join([head, *_aligned(rows)])

@@ -59,6 +59,7 @@ class Step:
         seconds: running time of the run.
         gap_s: the longest time without a sign of life since the last record, seconds.
         lr: the learning rate, of the first parameter group.
+        peak_lr: what its schedule comes to or began with: the one that people set.
         losses: of every batch since the last record.
         skipped: the gradient scaler did not let the optimizer step (fp16).
         columns: ``grad_mean`` (mean absolute), ``grad_l2``, ``grad_max`` (absolute), ``grad_nonzero``
@@ -76,6 +77,7 @@ class Step:
     seconds: float
     gap_s: float
     lr: float
+    peak_lr: float
     losses: list[float]
     skipped: bool
     columns: dict[str, Column]
@@ -154,10 +156,11 @@ class Stall:
 
 @dataclass(frozen=True)
 class End:
-    """The training is over."""
+    """The training is over; ``stopped``: a rule ended it before its time."""
 
     step: int
     epoch: int
+    stopped: bool = False
 
 
 Observation: TypeAlias = Step | Evaluation | Images | Labels | Stall | End

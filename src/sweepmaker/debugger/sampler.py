@@ -57,7 +57,7 @@ class Sampler:
         self._place: tuple[int, int] | None = None  # of the step that is being sampled
         self._columns: Columns = {}
         self._before: list[Tensor] = []
-        self._lr = 0.0
+        self._lr = self._peak_lr = 0.0
         self._wants_logits = False
         self._confusion: Tensor | None = None
 
@@ -102,7 +102,9 @@ class Sampler:
         """Gradients are whole, and ``optimizer`` is about to step."""
         if self._place is None:
             return
-        self._lr = float(optimizer.param_groups[0]["lr"])  # the schedule steps before the batch ends
+        group = optimizer.param_groups[0]
+        self._lr = float(group["lr"])  # the schedule steps before the batch ends
+        self._peak_lr = float(group.get("max_lr", group.get("initial_lr", self._lr)))
         first = self._samples < self._initial_steps
         self._columns |= self.trained.gradients(percentiles=first and self._percentiles)
         if not self._before:
@@ -148,7 +150,7 @@ class Sampler:
             {name: numbers[name] for name in columns},
             self._losses.record(),
             {int(name.split()[1]): numbers[name] for name in units} or None,
-            step=step, epoch=epoch, lr=self._lr,
+            step=step, epoch=epoch, lr=self._lr, peak_lr=self._peak_lr,
             skipped=_skipped(trainer, numbers),
         )  # fmt: skip
 

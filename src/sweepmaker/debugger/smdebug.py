@@ -1,7 +1,7 @@
 """AWS's smdebug hook beside ours: real tensors in SageMaker Debugger's files (extra ``smdebug``).
 
 The library is of 2023 and knows nothing newer. What it would break silently is refused here, in words:
-docs/rules/smdebug.md has the list.
+docs/smdebug.md has the list.
 """
 
 from __future__ import annotations

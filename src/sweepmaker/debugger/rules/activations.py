@@ -71,7 +71,7 @@ class SaturatedActivation(Rule):
                 step.step, step.epoch, step.names.activations[place], share, self.threshold_layer,
                 f"saturated: {share:.3g} % of the units of this {step.names.types[place]} have no slope left",
                 "normalisation before it, smaller initial weights, a lower learning rate, another activation",
-                f"lr={step.lr / 10:.2g}" if step.lr > 0 else None,
+                f"lr={step.peak_lr / 10:.2g}" if step.lr > 0 else None,
             )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ class DeadRelu(Rule):
                 step.step, step.epoch, step.names.activations[place], share, self.threshold_layer,
                 f"dead units: {share:.3g} % of the units behind this {kind} never fire, and get no gradient",
                 "a lower learning rate, normalisation before it, or LeakyReLU",
-                f"lr={step.lr / 10:.2g}" if step.lr > 0 else None,
+                f"lr={step.peak_lr / 10:.2g}" if step.lr > 0 else None,
             )  # fmt: skip
 
 

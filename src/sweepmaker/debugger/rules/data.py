@@ -68,7 +68,9 @@ class ClassImbalance(Rule):
         return () if self.at_end else self._mistaken(evaluation)
 
     def on_end(self, end: End) -> Iterable[Finding]:
-        return self._mistaken(self._last) if self.at_end and self._last is not None else ()
+        if self._last is None or not self.at_end or end.stopped:
+            return ()  # a run that a rule ended had no time to learn
+        return self._mistaken(self._last)
 
     def _mistaken(self, evaluation: Evaluation) -> Iterable[Finding]:
         if evaluation.support is None or evaluation.correct is None:
@@ -124,7 +126,9 @@ class Confusion(Rule):
         return () if self.at_end else self._confused(evaluation)
 
     def on_end(self, end: End) -> Iterable[Finding]:
-        return self._confused(self._last) if self.at_end and self._last is not None else ()
+        if self._last is None or not self.at_end or end.stopped:
+            return ()
+        return self._confused(self._last)
 
     def _confused(self, evaluation: Evaluation) -> Iterable[Finding]:
         if evaluation.support is None or evaluation.correct is None or evaluation.predicted is None:

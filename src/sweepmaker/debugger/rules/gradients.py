@@ -139,7 +139,7 @@ class ExplodingTensor(Rule):
             step.step, step.epoch, where, value, float("inf"),
             "exploding: a value is no longer finite, and from here on the weights may be worthless",
             f"a lower learning rate (now {step.lr:.3g}) or gradient clipping",
-            f"lr={step.lr / 10:.2g}" if step.lr > 0 else "trainer.gradient_clip_val=1.0",
+            f"lr={step.peak_lr / 10:.2g}" if step.lr > 0 else "trainer.gradient_clip_val=1.0",
         )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class WeightUpdateRatio(Rule):
                 "update ratio: one step changes weights by more than they are" if much
                 else "update ratio: a step changes next to nothing",
                 f"a {'lower' if much else 'higher'} learning rate (now {step.lr:.3g})",
-                f"lr={step.lr * factor:.2g}",
+                f"lr={step.peak_lr * factor:.2g}",
             )  # fmt: skip
 
 
