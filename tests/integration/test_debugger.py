@@ -1,4 +1,4 @@
-"""train.py under the debugger: findings on disk and on the console, a run that a rule ends, and one without."""
+"""train.py under the debugger: findings on disk and on the console, a run ended by a rule, one without."""
 
 from __future__ import annotations
 
