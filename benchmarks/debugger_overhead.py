@@ -121,8 +121,11 @@ def _kinds(head: bool) -> list[str]:
 def main() -> None:
     parser = make_parser(__doc__, repeats=5)
     parser.add_argument("--head", action="store_true", help="a head on cached features")
+    parser.add_argument(
+        "--interval", type=int, help="steps between samples; few show a sample above the noise"
+    )
     options = parser.parse_args()
-    interval = settings.EVERY_N_STEPS_ON_FEATURES if options.head else INTERVAL
+    interval = options.interval or (settings.EVERY_N_STEPS_ON_FEATURES if options.head else INTERVAL)
     kinds = _kinds(options.head)
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     written = dict.fromkeys(kinds, 0)
