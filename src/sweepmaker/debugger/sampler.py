@@ -115,7 +115,8 @@ class Sampler:
         if not self._first.done:
             self._look(batch)
         if loss is not None:
-            self._losses.add(loss.detach().float().reshape(-1).mean())
+            # at every step: a head on cached features feels each further operation
+            self._losses.add(loss.detach() if loss.ndim == 0 else loss.detach().mean())
         if self._wants_logits and self._logits is not None:
             self._wants_logits = False
             labels = batches.labels_of(batch)
