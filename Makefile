@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # AWS's sagemaker-training, over what .venv has: its trials see our torch, its own pins stay apart.
 TOOLKIT := .venv-toolkit
+# AWS's smdebug, likewise: its old NumPy and protobuf go before ours there, and nowhere else.
+SMDEBUG := .venv-smdebug
 # Any Python that answers; the first one of a fitting version is taken.
 PYTHON ?=
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
@@ -22,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Another environment that happens to be active must not be taken for ours.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup toolkit train test slow accept lint format types lock benchmarks clean
+.PHONY: help setup toolkit smdebug rules train test slow accept lint format types lock benchmarks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +68,22 @@ $(TOOLKIT)/.installed: requirements-toolkit.lock $(STAMP)
 	  $(BIN)/python -c "$$below" > "$$($(TOOLKIT)/bin/python -c "$$below")/over_main.pth"
 	@touch $@
 
+smdebug: $(SMDEBUG)/.installed ## make .venv-smdebug: AWS's old smdebug, for debugger.smdebug=true and its tests
+
+# One of its dependencies exists as C source only, built with the newest build tools: they are not kept.
+$(SMDEBUG)/.installed: requirements-smdebug.lock $(STAMP)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || { \
+	  echo "smdebug needs Python 3.11 or 3.12: make clean; make smdebug PYTHON=python3.11" >&2; exit 1; }
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SMDEBUG)
+	$(BIN)/uv pip sync --python $(SMDEBUG)/bin/python --require-hashes --compile-bytecode \
+	  --build-constraints requirements-smdebug.lock requirements-smdebug.lock
+	@below='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(BIN)/python -c "$$below" > "$$($(SMDEBUG)/bin/python -c "$$below")/over_main.pth"
+	@touch $@
+
+rules: $(STAMP) ## write docs/rules/ anew, from the rules' docstrings and presets
+	$(BIN)/python docs/rules/write.py
+
 train: $(STAMP) ## fine-tune EfficientNet-B2 on data that needs no download (more: ARGS="epochs=3 lr=1e-3")
 	$(BIN)/python train.py +experiment=b2 $(ARGS)
 
@@ -89,17 +107,20 @@ format: $(STAMP) ## ruff: format and mend what can be mended
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy $(TYPED)
 
-lock: $(STAMP) ## both locks, from pyproject.toml and requirements-toolkit.in (ARGS=--upgrade for newer versions)
+lock: $(STAMP) ## the locks, from pyproject.toml, requirements-toolkit.in and requirements-smdebug.in (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 \
 	  --extra dev --extra aws --extra embedded --extra compare --extra mlflow --extra serve \
 	  --output-file requirements.lock --quiet $(ARGS)
 	$(BIN)/uv pip compile requirements-toolkit.in --universal --generate-hashes --no-header --python-version 3.11 \
 	  --constraint requirements.lock --output-file requirements-toolkit.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile requirements-smdebug.in --universal --generate-hashes --no-header --python-version 3.11 \
+	  --output-file requirements-smdebug.lock --quiet $(ARGS)
 
 benchmarks: $(STAMP) ## every benchmark, each with its ratio against a named peer
-	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead sweep compare profiler_overhead; do \
+	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead \
+	  sweep compare profiler_overhead debugger_overhead; do \
 	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; done
 
 clean: ## remove the environments and the caches (runs stay)
-	rm -rf $(VENV) $(TOOLKIT) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TOOLKIT) $(SMDEBUG) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

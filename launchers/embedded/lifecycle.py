@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from launchers.embedded import profiling
+from launchers.embedded import profiling, rules
 from launchers.embedded.artifacts import DownloadError, upload
 from launchers.embedded.attempt import Attempt, clear, wait_is_over
 from launchers.embedded.failure import failure_of
@@ -165,6 +165,7 @@ class Lifecycle:
         self._upload(attempt, with_model=asked is not None or code == 0)
         with self._parts.state.change(TRAINING, self._name) as job:
             output = attempt.ml / "output" / "data"
+            rules.update(job.document, attempt.ml, ended=True)
             job.document |= profiling.ended(job.document, output, stopped=asked is not None)
         if asked is not None:
             self._end("Stopped", _ENDS.get(asked, "Stopped"))
@@ -216,6 +217,7 @@ class Lifecycle:
     def _keep(self, metrics: Metrics, attempt: Attempt) -> None:
         with self._parts.state.change(TRAINING, self._name) as job:
             job.document["FinalMetricDataList"] = list(metrics.last.values())
+            rules.update(job.document, attempt.ml)
             job.private |= {"resource": metrics.resource, "objective": metrics.value}
             job.private |= {"read": attempt.read, "seconds": attempt.seconds}
 

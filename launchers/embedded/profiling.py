@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from launchers.embedded import untrusted
 from launchers.embedded.root import ACCOUNT, REGION
 
 REPORT = "ProfilerReport"  # AWS's rule that runs all others
@@ -58,11 +59,10 @@ def _judged(
 
 
 def _rules(path: Path) -> dict[str, Any] | None:
+    text = untrusted.read_whole(path, _LARGEST)
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST:
-            return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
         return None
     rules = content.get("rules") if isinstance(content, dict) else None
     return rules if isinstance(rules, dict) else None

@@ -153,8 +153,9 @@ def without_launch(launch: DictConfig) -> DictConfig:
             cfg.hydra.runtime.output_dir = "."  # what paths.output_dir refers to
             HydraConfig.instance().set_config(cfg)
             del cfg["hydra"]
-        for key in ("where", "job", "dry_run", "stage", "action", "wait", "debugger", "mlflow"):
+        for key in ("where", "job", "dry_run", "stage", "action", "wait", "mlflow"):
             cfg.pop(key, None)
+        cfg.debugger.pop("managed", None)  # the rest of the node is about the trial
         cfg.resume = None
     return cfg
 

@@ -19,7 +19,7 @@ PROGRAM = "src/sweepmaker/container/entry.py"
 MODES = {"max": "Maximize", "min": "Minimize"}
 USUAL_METRICS = (
     "valid/loss", "valid/top1", "valid/top5", "valid/f1", "train/loss", "train/top1", "test/loss",
-    "test/top1", "lr",
+    "test/top1", "lr", "debugger/findings",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from launchers.embedded import rules
 from launchers.embedded.root import ACCOUNT, REGION
 from launchers.embedded.state import TRAINING, TUNING, Job
 
@@ -46,6 +47,8 @@ def training_job(request: Mapping[str, Any]) -> Job:
     document = {key: value for key, value in request.items() if key not in ("Tags", *_FLAGS)}
     document |= {key: bool(request.get(key, False)) for key in _FLAGS}
     document["HyperParameters"] = dict(request.get("HyperParameters", {}))
+    if statuses := rules.begun(str(request["TrainingJobName"]), request, now):
+        document[rules.KEY] = statuses
     return _training(str(request["TrainingJobName"]), None, document, now)
 
 

@@ -41,7 +41,7 @@ __all__ = [
 TOP_LEVEL = (
     "lr", "batch_size", "epochs", "seed", "image_size", "objective", "train", "test", "ckpt_path",
     "resume", "fail_fast", "estimate", "custom", "paths", "data", "model", "optimizer", "scheduler",
-    "trainer", "callbacks", "logger", "profiler",
+    "trainer", "callbacks", "logger", "debugger", "profiler",
 )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ RULES: dict[str, Rule] = {
     "scheduler": either(NODE, NOTHING),
     "trainer": NODE,
     "callbacks": either(NODE, NOTHING),
+    "debugger": NODE,
     "logger": either(NODE, NOTHING),
     "paths": NODE,
     "custom": either(NODE, NOTHING),
@@ -192,7 +193,16 @@ def validate(cfg: DictConfig) -> None:
     if missing:
         key = min(missing)
         raise ConfigError("is not set", key=key, fix=f"{key}=...")
+    _debugger(cfg)
     _paths(cfg)
+
+
+def _debugger(cfg: DictConfig) -> None:
+    if "debugger" not in cfg:
+        return
+    from sweepmaker.debugger import settings  # NumPy, which most of the checks do without
+
+    settings.check(OmegaConf.to_container(cfg.debugger, resolve=True))  # type: ignore[arg-type]
 
 
 def _paths(cfg: DictConfig) -> None:

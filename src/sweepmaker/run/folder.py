@@ -65,6 +65,7 @@ class RunFolder:
             ".metrics.csv.*.tmp",
             "checkpoints/.*.ckpt.*.tmp",
             "profiler/.*.tmp",
+            "debugger/.findings.json.*.tmp",
         ):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)

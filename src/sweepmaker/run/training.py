@@ -21,6 +21,7 @@ from sweepmaker.callbacks.progress import progress_callback
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.data import ImageDataModule
+from sweepmaker.debugger import build as watching
 from sweepmaker.profiler.session import Profiling
 from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
 from sweepmaker.run.csv_logger import MetricsCSV
@@ -51,11 +52,14 @@ class Run:
         self.model = self._build_model(channels_last)
         self.csv = MetricsCSV(folder.metrics, self._resume)
         self.objective = Objective(cfg.objective.name, cfg.objective.mode)
+        fresh = (self.weights(None) or {}).get("source", "scratch") == "scratch"
+        self.watchers = watching.callbacks(cfg, folder, self._resume, fresh=fresh)
         self.trainer = self._build_trainer(arguments)
         self.profiling.attach(self.trainer)
         if cfg.train and getattr(self.model, "head_only", False):
             self._load_backbone()
             use_features(self.model, self.data, self.trainer, choices)
+            watching.choose_interval(self.watchers, choices)
 
     def _build_data(self) -> LightningDataModule:
         data = build.instantiate(self.cfg.data, "data", LightningDataModule)
@@ -98,7 +102,7 @@ class Run:
         return getattr(self.model, "weights_", None)
 
     def _build_trainer(self, arguments: dict[str, Any]) -> Trainer:
-        own: list[Callback] = [self.objective, MetricLines(), *self.profiling.callbacks()]
+        own: list[Callback] = [*self.watchers, self.objective, MetricLines(), *self.profiling.callbacks()]
         if arguments.get("enable_progress_bar"):
             own.append(progress_callback())
             arguments["enable_progress_bar"] = isinstance(own[-1], ProgressBar)
@@ -201,6 +205,10 @@ def _fit(run: Run, record: RunRecord | None) -> str:
     finally:
         if record is not None:
             record.timing(**run.profiling.clock.as_dict(earlier))
+    if (why := watching.stopped(run.watchers)) is not None:
+        if record is not None:
+            record.update(stopped_by=why)
+        return "stopped"
     epochs = run.trainer.current_epoch
     return "stopped" if epochs < (run.trainer.max_epochs or 0) else "completed"
 
@@ -211,6 +219,9 @@ def _finish_fit(run: Run, record: RunRecord | None) -> None:
     objective = {"name": run.objective.name, "mode": run.objective.mode, "value": run.objective.best,
                  "epoch": run.objective.epoch}  # fmt: skip
     record.update(objective=objective)
+    if run.objective.best is None and record.fields.get("stopped_by"):
+        log.warning("stopped before %s had a finite value: there is no model", run.objective.name)
+        return
     if run.objective.best is None:
         raise UserError(
             f"{run.objective.name} was never logged with a finite value, so there is no best model",

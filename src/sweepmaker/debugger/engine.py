@@ -1,0 +1,80 @@
+"""Shows observations to rules and keeps what they find."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from sweepmaker.debugger.findings import Report
+from sweepmaker.debugger.observations import Observation
+from sweepmaker.debugger.rules.base import Finding
+from sweepmaker.debugger.settings import Watched
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """The rules of one run over its stream of observations.
+
+    Args:
+        watched: the rules that are on.
+        say: called with rule and finding at a rule's first finding.
+
+    Attributes:
+        reports: how each rule stands, by name.
+        stop: the rule and the finding that ask the run to end; None while none does.
+    """
+
+    def __init__(
+        self, watched: Sequence[Watched], say: Callable[[str, Finding], None] = lambda rule, finding: None
+    ) -> None:
+        self._watched = list(watched)
+        self._say = say
+        self.reports = {one.name: Report(one.rule.parameters) for one in watched}
+        self.stop: tuple[str, Finding] | None = None
+
+    @property
+    def count(self) -> int:
+        """Findings of all rules together."""
+        return sum(report.count for report in self.reports.values())
+
+    def show(self, observation: Observation) -> bool:
+        """Show one observation to every rule; whether anything about a report has changed."""
+        changed = False
+        for one in list(self._watched):
+            try:
+                found = list(one.rule.observe(observation))
+            except Exception as error:  # a rule that fails must never hurt the training
+                self._failed(one, error)
+                changed = True
+                continue
+            for finding in found:
+                self._add(one, finding)
+            changed |= bool(found)
+        return changed
+
+    def fail(self, reason: str) -> None:
+        """Nothing can be observed any more: every rule that has not fired ends as Error."""
+        self._watched = []
+        for report in self.reports.values():
+            if report.status == "InProgress":
+                report.status, report.reason = "Error", reason
+
+    def end(self, status: str) -> None:
+        """The stream is over (``NoIssuesFound``), or was cut off (``Stopped``)."""
+        for report in self.reports.values():
+            report.end(status)
+
+    def _add(self, one: Watched, finding: Finding) -> None:
+        report = self.reports[one.name]
+        report.add(one.name, finding)
+        if report.count == 1:
+            self._say(one.name, finding)
+        if one.stops and self.stop is None:
+            self.stop = (one.name, finding)
+
+    def _failed(self, one: Watched, error: Exception) -> None:
+        self._watched.remove(one)
+        report = self.reports[one.name]
+        report.status, report.reason = "Error", f"{type(error).__name__}: {error}"
+        log.warning("rule %s failed and is off from here: %s", one.name, report.reason)

@@ -1,0 +1,104 @@
+"""AWS's real smdebug beside the rules, in its own environment (make smdebug); and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import nn
+
+from sweepmaker.config.errors import ConfigError
+from sweepmaker.debugger.smdebug import network_of, refuse
+from tests.debugger.networks import Net, adam, conv_net
+from tests.integration.runs import CHECKOUT, TINY, environment, train
+
+PYTHON = CHECKOUT / ".venv-smdebug" / "bin" / "python"
+READ = """
+import json, sys
+from smdebug.trials import create_trial
+trial = create_trial(sys.argv[1])
+losses = {name: {step: float(trial.tensor(name).value(step)) for step in trial.tensor(name).steps()}
+          for name in trial.tensor_names(collection="losses")}
+gradients = trial.tensor_names(collection="gradients")
+modes = [str(mode) for mode in trial.modes()]
+print(json.dumps({"losses": losses, "gradients": len(gradients), "modes": modes,
+                  "size": float(abs(trial.tensor(gradients[0]).value(0)).mean())}))
+"""
+
+
+@pytest.mark.slow
+def test_its_own_reader_reads_what_was_written(tmp_path: Path) -> None:
+    if not PYTHON.exists():
+        pytest.skip(f"{PYTHON} is missing; make it with: make smdebug")
+    folder = tmp_path / "run"
+    settings = ["epochs=2", "debugger.smdebug=true", f"hydra.run.dir={folder}"]
+    done = subprocess.run(
+        [PYTHON, CHECKOUT / "train.py", *TINY, *settings],
+        env=environment(), capture_output=True, text=True, timeout=200, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("[metric] ") for line in done.stdout.splitlines()), "its log goes elsewhere"
+    assert "INFO" not in done.stderr
+    read = subprocess.run(
+        [PYTHON, "-c", READ, folder / "debugger" / "smdebug"], env=environment(SMDEBUG_LOG_LEVEL="error"),
+        capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    told: dict[str, Any] = json.loads(read.stdout.splitlines()[-1])
+    assert set(told["losses"]) == {"train_loss_output_0", "valid_loss_output_0"}
+    assert (
+        len(told["losses"]["train_loss_output_0"]) == 32 and len(told["losses"]["valid_loss_output_0"]) == 2
+    )
+    assert told["gradients"] > 100 and told["size"] > 0
+    assert sorted(told["modes"]) == ["ModeKeys.EVAL", "ModeKeys.TRAIN"]
+    assert (folder / "debugger" / "findings.json").exists(), "the rules run beside it"
+    assert (folder / "model" / "model.safetensors").exists()
+
+
+def test_without_it_the_run_does_not_begin(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = train(*TINY, "debugger.smdebug=true", f"hydra.run.dir={folder}")
+    assert ended.code == 2
+    assert "debugger.smdebug: smdebug cannot" in ended.err and "fix: debugger.smdebug=false" in ended.err
+
+
+class EMAWeightAveraging(Callback):
+    """Stands for Lightning's."""
+
+
+def trainer(**options: Any) -> Trainer:
+    return Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)
+
+
+def two_networks() -> Net:
+    module = Net(conv_net(), adam())
+    module.other = nn.Linear(2, 2)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (lambda: Net(torch.compile(conv_net()), adam()), {}, "compiled network"),  # type: ignore[arg-type]
+        (lambda: Net(conv_net(), adam()), {"precision": "bf16-true"}, "cannot save bfloat16"),
+        (lambda: Net(conv_net(), adam()), {"callbacks": [EMAWeightAveraging()]}, "EMAWeightAveraging"),
+        (two_networks, {}, "the module has 2: network, other"),
+    ],
+)
+def test_what_it_would_break_is_refused(make: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        refuse(trainer(**options), make())
+    assert "debugger.smdebug=false" in str(caught.value)
+
+
+def test_the_network_is_registered_and_never_the_module() -> None:
+    module = Net(conv_net(), adam())
+    module.criterion = nn.CrossEntropyLoss()
+    assert network_of(module) is module.network
+    refuse(trainer(), module)
+    assert sys.modules.get("smdebug") is None
