@@ -21,6 +21,6 @@ def read(path: Path, most: int) -> bytes | None:
 
 
 def read_whole(path: Path, most: int) -> str | None:
-    """A regular file's text; None where there is none, it is something else, or has more than ``most`` bytes."""
+    """A regular file's text; None where there is none, or something else, or more than ``most`` bytes."""
     content = read(path, most + 1)
     return None if content is None or len(content) > most else content.decode(errors="replace")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweepmaker.metrics import line
-from tests.integration.runs import TINY, train
+from tests.integration.runs import TINY, script, train
 
 
 @pytest.mark.slow
@@ -50,3 +50,19 @@ def test_a_mistake_is_answered_before_anything_starts(words: list[str], told: st
     ended = train(*TINY, *words, f"hydra.run.dir={tmp_path / 'run'}")
     assert ended.code == 2 and told in ended.err
     assert not (tmp_path / "run").exists()
+
+
+def test_rules_are_asked_again_over_what_a_run_has_stored(tmp_path: Path) -> None:
+    assert train(*TINY, "debug=fast", "lr=3.0", f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path).code == 0
+    words = ["action=rules", "runs=run"]
+    lax = script("compare.py", *words, "debugger.rules.WeightUpdateRatio.large_threshold=1e9", cwd=tmp_path)
+    assert lax.code == 0 and "WeightUpdateRatio" not in lax.out, lax.err
+    strict = "debugger.rules.WeightUpdateRatio.large_threshold=1e-9"
+    asked = script("compare.py", *words, strict, cwd=tmp_path)
+    assert asked.code == 0 and asked.out.startswith("run\n") and "WeightUpdateRatio" in asked.out, asked.err
+    told = json.loads(script("compare.py", *words, strict, "format=json", cwd=tmp_path).out)
+    assert told["runs"][0]["rules"]["WeightUpdateRatio"]["status"] == "IssuesFound"
+    assert script("compare.py", *words, "format=csv", cwd=tmp_path).code == 2
+    (tmp_path / "run" / "debugger" / "observations.jsonl.gz").unlink()
+    gone = script("compare.py", *words, cwd=tmp_path)
+    assert gone.code == 1 and "has no observations" in gone.err

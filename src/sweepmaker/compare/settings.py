@@ -94,6 +94,7 @@ def options(cfg: DictConfig) -> Options:
         ConfigError: an unknown key, or a value that is not allowed.
     """
     given: dict[str, Any] = dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    given.pop("debugger", None)  # of action=rules, checked where rules are made
     only = given.pop("only")
     if not isinstance(only, dict):
         raise ConfigError(f"{only!r} is not allowed", key="only", allowed="the keys below it, only.state=...")

@@ -6,11 +6,13 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.compare import filters, formats, ranking, reading, settings, terminal
 from sweepmaker.compare.columns import Comparison, as_json, differing, run_as_json
+from sweepmaker.compare.run import Run
 from sweepmaker.compare.select import select
 from sweepmaker.compare.settings import Options
 from sweepmaker.config.errors import ConfigError
@@ -46,6 +48,12 @@ def compare(options: Options, *, quiet: bool = False) -> Comparison:
     Raises:
         ConfigError: nothing is selected, or nothing passes the filters.
     """
+    kept = _selected(options, quiet=quiet)
+    goal = ranking.goal(kept, options.metric, options.mode)
+    return Comparison(ranking.judged(kept, goal), goal, differing(kept), options.repeats)
+
+
+def _selected(options: Options, *, quiet: bool = False) -> list[Run]:
     selected = select(options.runs)
     for note in () if quiet else selected.notes:
         print(note, file=sys.stderr)
@@ -58,8 +66,16 @@ def compare(options: Options, *, quiet: bool = False) -> Comparison:
             key=", ".join(_filters(options)),
             fix="leave one of them out",
         )
-    goal = ranking.goal(kept, options.metric, options.mode)
-    return Comparison(ranking.judged(kept, goal), goal, differing(kept), options.repeats)
+    return kept
+
+
+def _rules(cfg: DictConfig) -> None:
+    """The debugger's rules asked again over what the runs have stored, with the thresholds of ``cfg``."""
+    from sweepmaker.compare import rules
+
+    options = settings.options(cfg)
+    asked: Any = OmegaConf.to_container(cfg.debugger, resolve=True)
+    rules.show([run.folder for run in _selected(options)], asked, options.format)
 
 
 def _filters(options: Options) -> list[str]:
@@ -118,4 +134,5 @@ _TEXTS: dict[str, Callable[[Comparison], str]] = {
 
 ACTIONS: dict[str, Callable[[DictConfig], None]] = {
     "compare": _compare,
+    "rules": _rules,
 }
