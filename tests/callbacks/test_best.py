@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from sweepmaker.callbacks import BestCheckpoint
+from sweepmaker.callbacks import AveragedWeights, BestCheckpoint
 from tests.callbacks.trainers import Told, fit
 from tests.run.nets import Net, Shuffled
 
@@ -101,7 +100,7 @@ def test_keeps_the_averaged_weights_that_were_validated(tmp_path: Path) -> None:
     best = BestCheckpoint(str(tmp_path), "valid/loss", "min")
     Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=1,
-        num_sanity_val_steps=0, callbacks=[EMAWeightAveraging(decay=0.5), best],
+        num_sanity_val_steps=0, callbacks=[AveragedWeights(decay=0.5), best],
     ).fit(Watched(), datamodule=Shuffled())  # fmt: skip
     saved = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     assert len(seen) == 1

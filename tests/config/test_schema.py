@@ -205,3 +205,42 @@ def test_paths_that_are_there_pass(tmp_path: Path) -> None:
 
 def test_own_trainer_classes_may_have_own_keys() -> None:
     schema.validate(OmegaConf.create({**GOOD, "trainer": {"_target_": "my.Own", "anything": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("given_", "key"),
+    [
+        ({"model": {"finetune": "head", "dropout": 0.1}}, "model.dropout"),
+        (
+            {"model": {"finetune": "gradual", "head_epochs": 3}, "trainer": {"max_epochs": 3}},
+            "model.head_epochs",
+        ),
+        ({"model": {"finetune": "gradual"}, "trainer": {"devices": 2}}, "model.finetune"),
+        ({"model": {"finetune": "full"}, "data": {"views": 4}}, "data.views"),
+        (
+            {
+                "model": {"finetune": "head"},
+                "data": {"views": 4, "augment": {"crop_scale": None, "hflip": 0.0, "trivial_augment": False}},
+            },
+            "data.views",
+        ),
+    ],
+)
+def test_settings_that_exclude_each_other(given_: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        schema.validate(OmegaConf.create({**GOOD, **given_}))
+    assert raised.value.key == key and raised.value.fix
+
+
+def test_settings_that_go_together() -> None:
+    schema.validate(
+        OmegaConf.create(
+            {
+                **GOOD,
+                "model": {"finetune": "gradual", "head_epochs": 1},
+                "trainer": {"max_epochs": 3, "devices": 1},
+            }
+        )
+    )
+    views = {"views": 4, "augment": {"crop_scale": [0.5, 1.0], "hflip": 0.0}}
+    schema.validate(OmegaConf.create({**GOOD, "model": {"finetune": "head"}, "data": views}))

@@ -53,7 +53,7 @@ def test_a_mistake_is_answered_before_anything_starts(words: list[str], told: st
 
 
 def test_rules_are_asked_again_over_what_a_run_has_stored(tmp_path: Path) -> None:
-    assert train(*TINY, "debug=fast", "lr=3.0", f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path).code == 0
+    assert train(*TINY, "epochs=1", "test=false", f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path).code == 0
     words = ["action=rules", "runs=run"]
     lax = script("compare.py", *words, "debugger.rules.WeightUpdateRatio.large_threshold=1e9", cwd=tmp_path)
     assert lax.code == 0 and "WeightUpdateRatio" not in lax.out, lax.err

@@ -19,7 +19,10 @@ from tests.integration.runs import (
     weights,
 )  # fmt: skip
 
-HEAD = [*TINY, "epochs=3", "model.finetune=head", "data.augment.crop_scale=null", "trainer.threads=1"]
+HEAD = [
+    *TINY, "epochs=3", "model.finetune=head", "data.augment.crop_scale=null", "trainer.threads=1",
+    "debugger=none",  # which looks at features less often than at images, so it counts other findings
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +108,28 @@ def test_a_compiled_network_ends_where_the_plain_one_does(place: Path) -> None:
         torch.testing.assert_close(compiled[name], value, rtol=1e-2, atol=1e-3)
     refused = script("train.py", *words, "trainer.compile=inducto", cwd=place)
     assert refused.code == 2 and "trainer.compile=inductor" in refused.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"), [("squeezenet1_1", "computed"), ("vit_b_32", "cached"), ("convnext_tiny", "cached")]
+)
+def test_networks_whose_heads_differ(name: str, value: str, place: Path) -> None:
+    """A head that is a convolution, and heads behind a norm that gives 32 bits under autocast."""
+    size = "224" if name == "vit_b_32" else "64"
+    for features in ("cached", "images"):
+        crops = ["data.augment.crop_scale=null"] if features == "cached" else []
+        words = [
+            f"model.name={name}",
+            f"image_size={size}",
+            *crops,
+            "data.limit.train=16",
+            "data.limit.valid=16",
+        ]
+        folder = f"{name}-{features}"
+        ended = script(
+            "train.py", "model.weights=none", "model.finetune=head", "batch_size=8", "epochs=1", "test=false",
+            *words, f"hydra.run.dir={place / folder}", cwd=place, XDG_CACHE_HOME=str(place / "c"),
+        )  # fmt: skip
+        assert ended.code == 0, ended.err
+        assert choice(place, folder)["value"] == (value if features == "cached" else "computed")

@@ -161,3 +161,20 @@ def test_a_schedule_without_rates_of_its_own_keeps_the_shares() -> None:
     module._scheduler = functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR)
     _fit(module)
     assert all(rates[0.5] == pytest.approx(0.5 * rates[1.0]) for _, _, rates in module.seen)
+
+
+def test_the_backbone_trains_at_the_full_rate_too() -> None:
+    module = Small("gradual", backbone_lr=1.0)
+    before = module.network.state_dict()["features.0.0.weight"].clone()
+    _fit(module)
+    assert not torch.equal(module.network.state_dict()["features.0.0.weight"], before)
+
+
+def test_a_dropout_between_what_trains_is_on() -> None:
+    module = Small("full")
+    module.network.dropout = nn.Dropout(0.5)  # type: ignore[assignment]  # beside the head, in no block
+    blocks = Freezing(module.network, ("head",), "blocks", blocks=1, head_epochs=1)
+    module.network.train()
+    blocks.set_modes(0)
+    assert module.network.dropout.training and module.network.training
+    assert module.network.features[2].training and not module.network.features[1].training  # type: ignore[index]

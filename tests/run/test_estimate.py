@@ -48,7 +48,8 @@ def test_every_other_way_has_a_line(finetune: str) -> None:
     expected = [
         name for name in others if name != f"model.finetune={finetune}" and f"={finetune} " not in name
     ]
-    assert names == [f"as it is (finetune={finetune})", *expected, "model.finetune=head on cached features"]
+    told = "gradual, the head alone" if finetune == "gradual" else finetune
+    assert names == [f"as it is (finetune={told})", *expected, "model.finetune=head on cached features"]
     seconds = [re.search(r" [0-9]+\.[0-9] s", line) for line in said[1:]]
     assert all(seconds)
     assert said[-1].endswith("with data.views=8")  # crops differ from epoch to epoch

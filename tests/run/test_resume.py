@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping
 from sklearn.datasets import load_digits
 
-from sweepmaker.callbacks import Objective
+from sweepmaker.callbacks import AveragedWeights, Objective
 from sweepmaker.run import checkpoints
 from tests.integration import own_code
 from tests.run.fits import Fit, Moment, differences, result
@@ -31,7 +31,7 @@ def stopping_midway() -> list[Any]:
 
 
 def averaging() -> list[Any]:
-    return [EMAWeightAveraging(decay=0.6)]
+    return [AveragedWeights(decay=0.6)]
 
 
 FITS = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
+from sweepmaker.models.frozen import Frozen
 from sweepmaker.run import checkpoints
 
 
@@ -34,6 +36,7 @@ class BestCheckpoint(ModelCheckpoint):
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+        self._frozen: Frozen | None = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the paths for those of the folder as it is now: it may have been moved since."""
@@ -60,10 +63,20 @@ class BestCheckpoint(ModelCheckpoint):
         for callback in averaging:
             callback._swap_models(trainer.lightning_module)
         try:
-            super()._save_checkpoint(trainer, filepath)
+            with self._leaving_out(trainer):
+                super()._save_checkpoint(trainer, filepath)
         finally:
             for callback in averaging:
                 callback._swap_models(trainer.lightning_module)
+
+    def _leaving_out(self, trainer: Trainer) -> AbstractContextManager[None]:
+        """While the run trains: a file that others may read is made whole at its end."""
+        writer = trainer.strategy.checkpoint_io
+        if not isinstance(writer, checkpoints.PlainCheckpoints):
+            return nullcontext()
+        if self._frozen is None:
+            self._frozen = checkpoints.frozen_of(trainer)
+        return writer.leaving_out(self._frozen)
 
     def _remove_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         """Later: see `_remove_superseded`."""

@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from lightning.pytorch.profilers import Profiler
 
+from sweepmaker.models.frozen import Frozen
 from sweepmaker.run import checkpoints, epoch_sums, interrupt, position, rng
 from sweepmaker.run.csv_logger import MetricsCSV
 
@@ -33,6 +34,7 @@ class ResumeCheckpoint(Checkpoint):
         self._epoch_rng: dict[str, Any] = {}
         self._snapshot: dict[str, Any] = {}
         self._sums: dict[str, Any] | None = None  # to be restored
+        self._frozen: Frozen | None = None
         self._batch_due = False
         self._counts_again = False
         self._resuming: dict[str, Any] | None = None
@@ -45,6 +47,7 @@ class ResumeCheckpoint(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._epoch_rng = rng.capture()
+        self._frozen = checkpoints.frozen_of(trainer)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -183,11 +186,9 @@ class ResumeCheckpoint(Checkpoint):
             **self._snapshot,
         }
         if trainer.is_global_zero:
-            # whose writer is another's cannot be told to read what is left out
-            reads = isinstance(trainer.strategy.checkpoint_io, checkpoints.PlainCheckpoints)
             profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
             with profiler.profile("save_checkpoint"):  # the name that Lightning gives its own
-                checkpoints.save(self._folder, checkpoint, thin=reads and place != "finished")
+                checkpoints.save(self._folder, checkpoint, None if place == "finished" else self._frozen)
         trainer.strategy.barrier("resume checkpoint")
         self._saved_at = time.monotonic()
 

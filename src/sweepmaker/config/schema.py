@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from sweepmaker.config import pairs
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.profiler_keys import PROFILER_RULES
 from sweepmaker.config.rules import (
@@ -194,6 +195,7 @@ def validate(cfg: DictConfig) -> None:
         key = min(missing)
         raise ConfigError("is not set", key=key, fix=f"{key}=...")
     _debugger(cfg)
+    pairs.check(cfg)
     _paths(cfg)
 
 

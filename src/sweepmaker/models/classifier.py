@@ -17,7 +17,6 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.metrics.classification import EpochScores
-from sweepmaker.models import frozen
 from sweepmaker.models.features import Backbone
 from sweepmaker.models.freezing import Freezing
 from sweepmaker.models.mixing import Mixing
@@ -121,7 +120,6 @@ class Classifier(LightningModule):
         self.test_confusion = MulticlassConfusionMatrix(num_classes, validate_args=False)
         self.confusion: dict[str, Tensor] = {}
         self._backbone: Backbone | None = None
-        self._frozen: dict[str, Any] | None = None
         if self.weights_.get("head", "new" if finetune == "head" else "kept") == "new":
             reset_heads(self.network, self.head_names)
         self._head_epochs = head_epochs if finetune == "gradual" else 0
@@ -208,7 +206,6 @@ class Classifier(LightningModule):
         """Raises ConfigError where ``gradual`` cannot do what it is for."""
         if self._head_epochs:
             check_gradual(self.trainer, self._head_epochs)
-        self._frozen = None
         # what is frozen is meant to be
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
 
@@ -254,21 +251,17 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The configured optimizer over what trains, and its schedule."""
-        groups = parameter_groups(self.network, self.head_names, self._backbone_lr)
+        heads = self.head_names if self.finetune == "gradual" else ()
+        groups = parameter_groups(self.network, heads, self._backbone_lr)
         optimizer = build_optimizer(self._optimizer, groups)
         if self._scheduler is None:
             return optimizer
         schedule = build_schedule(self._scheduler, optimizer, self.trainer, self._scheduler_interval)
         return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what never changes in this run, so that not every checkpoint has to hold it."""
-        names = [f"network.{name}" for name in self._freezing.frozen_names()]
-        # with averaged weights (callbacks=ema) there are two states, and rounding in what should not change
-        if names and "current_model_state" not in checkpoint:
-            if self._frozen is None:
-                self._frozen = frozen.describe({name: checkpoint["state_dict"][name] for name in names})
-            checkpoint[frozen.KEY] = self._frozen
+    def frozen_names(self) -> list[str]:
+        """Names in the state dict of what never changes in this run: see ``sweepmaker.models.frozen``."""
+        return [f"network.{name}" for name in self._freezing.frozen_names()]
 
     def _enter(self, epoch: int) -> None:
         changes = self._freezing.is_partial(epoch) != self._freezing.is_partial(self._epoch)

@@ -62,6 +62,7 @@ class Freezing:
         self._mode = mode
         self._head_epochs = head_epochs
         self._trained: list[nn.Module] = [network.get_submodule(name) for name in heads]
+        self._still: list[nn.Module] = [network]
         if mode == "blocks":
             names = blocks_of(network, heads)
             if not 1 <= blocks < len(names):
@@ -72,6 +73,8 @@ class Freezing:
                     fix=None if blocks < 1 else "model.finetune=full to train all of them",
                 )
             self._trained += [network.get_submodule(name) for name in names[-blocks:]]
+            # only these: a dropout between what trains is in none of them
+            self._still = [network.get_submodule(name) for name in names[:-blocks]]
 
     def is_partial(self, epoch: int) -> bool:
         """Whether something stands still in ``epoch``."""
@@ -86,7 +89,8 @@ class Freezing:
     def set_modes(self, epoch: int) -> None:
         """Put what stands still in ``epoch`` into eval mode; call it when the network is in train mode."""
         if self.is_partial(epoch):
-            self._network.eval()
+            for module in self._still:
+                module.eval()
             for module in self._trained:
                 module.train()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -23,7 +23,7 @@ _RATE_ARGUMENTS = ("max_lr", "base_lr")
 
 
 def parameter_groups(
-    network: nn.Module, heads: Iterable[str] = (), backbone_lr: float = 1.0
+    network: nn.Module, heads: Sequence[str] = (), backbone_lr: float = 1.0
 ) -> list[dict[str, Any]]:
     """Parameters that train at some time of the run: matrices and kernels, then what is not decayed.
 
@@ -32,14 +32,14 @@ def parameter_groups(
 
     Args:
         network: whose parameters.
-        heads: names of the layers that make the logits.
-        backbone_lr: share of the learning rate for all other layers. Below 1 they are groups of their
-            own, and are taken whether or not they train at the moment.
+        heads: names of the layers that make the logits; with them all other layers are groups of their
+            own, and everything is taken, whether or not it trains at the moment.
+        backbone_lr: share of the learning rate for those other layers.
 
     Returns:
         groups with ``lr_scale``, the share of the learning rate.
     """
-    if backbone_lr == 1.0:
+    if not heads:
         return _by_decay([p for p in network.parameters() if p.requires_grad], 1.0)
     of_heads = {id(p) for name in heads for p in network.get_submodule(name).parameters()}
     head = [p for p in network.parameters() if id(p) in of_heads]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 
 from sweepmaker.config.errors import UserError
 from sweepmaker.models import frozen
@@ -40,13 +43,23 @@ class PlainCheckpoints(TorchCheckpointIO):
 
     def __init__(self, run: Path | None = None) -> None:
         self._run = run
+        self._frozen: frozen.Frozen | None = None
+
+    @contextlib.contextmanager
+    def leaving_out(self, what: frozen.Frozen | None) -> Iterator[None]:
+        """Checkpoints that are saved meanwhile leave out what never changes."""
+        self._frozen = what
+        try:
+            yield
+        finally:
+            self._frozen = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         if "://" in str(path):  # a callback of the user's, which keeps its files elsewhere
             super().save_checkpoint(plain(checkpoint), path, storage_options)
             return
         with disk.naming(path, RuntimeError, resume=self._run):
-            _write(Path(path), _thin(checkpoint, Path(path).parent))
+            _write(Path(path), _thin(checkpoint, Path(path).parent, self._frozen))
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> Any:
         """As Lightning's, and with what was left out of it.
@@ -63,20 +76,20 @@ def plain(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in checkpoint.items() if name not in _OBJECTS}
 
 
-def save(folder: Path, checkpoint: dict[str, Any], *, thin: bool = False) -> None:
+def save(folder: Path, checkpoint: dict[str, Any], leave_out: frozen.Frozen | None = None) -> None:
     """Write ``last.ckpt`` so that it is whole or absent; the one before becomes ``previous.ckpt``.
 
     Args:
         folder: of the checkpoints.
         checkpoint: what `load_latest` gives back.
-        thin: leave what never changes in this run to a file of its own (``sweepmaker.models.frozen``).
+        leave_out: what never changes in this run, and stands in a file of its own.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; both files are as they were.
     """
     last = folder / LAST
     with disk.naming(last, RuntimeError, resume=folder.parent):  # torch's word for a full disk
-        _write(folder / NEXT, _thin(checkpoint, folder) if thin else frozen.without(checkpoint))
+        _write(folder / NEXT, _thin(checkpoint, folder, leave_out))
         _shift(folder)
 
 
@@ -127,8 +140,22 @@ def _write(path: Path, checkpoint: dict[str, Any]) -> None:
         torch.save(plain(checkpoint), temporary)
 
 
-def _thin(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
-    return frozen.split(checkpoint, folder, _write) if frozen.KEY in checkpoint else checkpoint
+def frozen_of(trainer: Trainer) -> frozen.Frozen | None:
+    """What of the trainer's module its checkpoints may leave out.
+
+    Nothing where another's writer would have to put it back, or where averaged weights (callbacks=ema)
+    take the place of the trained ones.
+    """
+    names = getattr(trainer.lightning_module, "frozen_names", None)
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+    if not callable(names) or averages or not isinstance(trainer.strategy.checkpoint_io, PlainCheckpoints):
+        return None
+    return frozen.Frozen(names())
+
+
+def _thin(checkpoint: dict[str, Any], folder: Path, what: frozen.Frozen | None) -> dict[str, Any]:
+    return checkpoint if what is None else what.leave_out(checkpoint, folder, _write)
 
 
 def _whole(checkpoint: Any, path: Path) -> Any:

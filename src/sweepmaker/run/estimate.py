@@ -105,12 +105,14 @@ def options(module: Classifier, data: ImageDataModule, batch: Any, step: float, 
         steps: of an epoch.
     """
     first, labels = batch
-    found = [Option(f"as it is (finetune={module.finetune})", step * steps)]
+    alone = module.finetune == "gradual"  # which a run that is measured in its first epoch begins with
+    told = "gradual, the head alone" if alone else module.finetune
+    found = [Option(f"as it is (finetune={told})", step * steps)]
     if first.ndim != 4:  # features: the other ways are told apart by images, which this run no longer has
         return found
     ways = ("full", "blocks", "head") if _has_blocks(module) else ("full", "head")
     seconds = {name: _step(module, first, labels, name) for name in ways}
-    own = seconds.get(module.finetune, seconds["full"])
+    own = seconds.get("head" if alone else module.finetune, seconds["full"])
     rest = max(0.0, step - own)  # data, metrics, callbacks
     for name, each in seconds.items():
         if name != module.finetune:
@@ -160,8 +162,9 @@ def _features(
     def once() -> None:
         functional.cross_entropy(layer(given), labels).backward()  # type: ignore[no-untyped-call]
 
-    computing = head * sum(data.counts.values()) / len(labels)
-    needs = "data.views=8" if data.augments else "data.cache=auto"
+    needs, views = ("data.views=8", 8) if data.augments else ("data.cache=auto", 1)
+    count = data.counts["train"] * views + data.counts["valid"] + data.counts["test"]
+    computing = head * count / len(labels)
     remark = f"after about {computing:.0f} s once; with {needs}"
     return Option(
         "model.finetune=head on cached features", _best_of_two(module, once) * _OVERHEAD * steps, remark

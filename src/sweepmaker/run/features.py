@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
 
+import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
@@ -43,16 +44,16 @@ def use_features(
     """
     if not isinstance(model, Classifier) or not isinstance(data, ImageDataModule) or not model.head_only:
         return
-    model.reduced, reason = auto.reduced_features(trainer)
-    choices.add("backbone", "bf16" if model.reduced else trainer.precision, reason)
-    problem = _problem(model, data, trainer)
+    problem = _separable(model, data)
+    if problem is None:
+        model.reduced, reason = auto.reduced_features(trainer)
+        choices.add("backbone", "bf16" if model.reduced else trainer.precision, reason)
+        problem = _problem(model, data, trainer)
     if problem is None:
         try:
             path = _obtain(model, data, trainer)
             choices.add(KEY, "cached", f"a frozen backbone makes the same of {_what(data)}; {path}")
             return
-        except NotSeparable as error:
-            problem = str(error)
         except (NoRoom, NoPlace) as error:
             if data.cache == "disk":
                 raise ConfigError(
@@ -62,11 +63,22 @@ def use_features(
     choices.add(KEY, "computed", f"in every epoch: {problem}")
 
 
+def _separable(model: Classifier, data: ImageDataModule) -> str | None:
+    """Why the network cannot be cut before its head, tried on two black images; None: it can."""
+    training = model.training
+    model.eval()
+    try:
+        model.features(torch.zeros(2, 3, data.image_size, data.image_size), training=False)
+        return None
+    except NotSeparable as error:
+        return str(error)
+    finally:
+        model.train(training)
+
+
 def _problem(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str | None:
     if data.cache == "none":
         return "data.cache=none"
-    if len(model.head_names) != 1:
-        return f"the network has {len(model.head_names)} heads"
     if trainer.precision.endswith("-true") and trainer.precision != "32-true":
         return f"trainer.precision={trainer.precision}"
     if model.mixing:

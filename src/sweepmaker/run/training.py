@@ -83,9 +83,12 @@ class Run:
 
     def _load_backbone(self) -> None:
         """Before the features are looked for: they follow from the weights that training starts with."""
-        start = self.checkpoint or self.cfg.ckpt_path
-        if start:
-            evaluation.load_weights(self.model, str(start))
+        if self.checkpoint is not None:
+            saved = checkpoints.read(self.checkpoint)
+            # with averaged weights the others are those that training goes on with
+            self.model.load_state_dict(saved.get("current_model_state", saved["state_dict"]))
+        elif self.cfg.ckpt_path:
+            evaluation.load_weights(self.model, str(self.cfg.ckpt_path))
 
     def _without_weights(self) -> dict[str, Any]:
         """Arguments that keep the model from fetching weights that a checkpoint replaces at once."""
