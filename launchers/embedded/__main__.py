@@ -1,9 +1,10 @@
-"""The embedded SageMaker's command: ``python -m launchers.embedded [serve | stop | fault] --root DIR``."""
+"""The embedded SageMaker's command: ``python -m launchers.embedded [serve|stop|env|fault] --root DIR``."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 import psutil
 
-from launchers.embedded.faults import KINDS, Faults
+from launchers.embedded.faults import KINDS, Faults, check
+from launchers.embedded.key import Key, environment
 from launchers.embedded.root import Root
 from launchers.embedded.settings import read
 from sweepmaker.config import app
@@ -23,6 +25,7 @@ _HELP = f"""\
 commands:
   serve [KEY=VALUE ...]          serve the root folder (the default); prints one line of JSON
   stop                           end its server; trials save what they have; the next one goes on
+  env                            variables for other clients of its server: eval "$(... env)"
   fault                          list the faults that are asked for
   fault clear                    forget them
   fault KIND [KEY=VALUE ...]     ask for one:
@@ -38,6 +41,13 @@ def main(words: list[str]) -> None:
         UserError: a mistake on the command line, or what was asked for cannot be done.
     """
     options = _options(words)
+    if not str(options.given_root).strip():
+        raise ConfigError("is empty", key="--root", allowed="a folder; .embedded without it")
+    options.root = Path(options.given_root)
+    if options.idle is not None and not 0 < options.idle < float("inf"):
+        raise ConfigError(f"is {options.idle:g}", key="--idle", allowed="seconds, above 0")
+    if not 0 <= options.port < 1 << 16:
+        raise ConfigError(f"is {options.port}", key="--port", allowed="0 to 65535; 0: any free one")
     command, *rest = options.words or ["serve"]
     if "=" in command:
         command, rest = "serve", options.words
@@ -48,10 +58,15 @@ def main(words: list[str]) -> None:
         serve(root, read(root.settings, rest), port=options.port, idle_s=options.idle)
     elif command == "stop" and not rest:
         _stop(options.root)
+    elif command == "env" and not rest:
+        _env(options.root)
     elif command == "fault":
-        _fault(Root.open(options.root), rest)
+        _fault(options.root, rest)
     else:
-        raise ConfigError(f"{' '.join(options.words)!r} is no command", allowed="serve | stop | fault")
+        raise ConfigError(
+            f"{' '.join(options.words)!r} is no command",
+            allowed="serve | stop | env | fault; --root DIR and settings come behind it",
+        )
 
 
 def _options(words: list[str]) -> argparse.Namespace:
@@ -63,7 +78,7 @@ def _options(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("words", nargs="*", metavar="COMMAND", help="see below")
     parser.add_argument(
-        "--root", type=Path, default=Path(".embedded"), help="folder of the server (.embedded)"
+        "--root", dest="given_root", default=".embedded", help="folder of the server (.embedded)"
     )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
     parser.add_argument("--idle", type=float, help="end after so many seconds without a job or a request")
@@ -91,7 +106,24 @@ def _stop(folder: Path) -> None:
     print(f"stopped the server of {folder} (process {pid})", file=sys.stderr)
 
 
-def _fault(root: Root, words: list[str]) -> None:
+def _env(folder: Path) -> None:
+    folder = folder.expanduser().absolute()
+    serving = Root(folder).serving() if folder.is_dir() else None
+    if serving is None:
+        raise UserError(
+            f"no server works in {folder}", fix="python -m launchers.embedded --root DIR starts one"
+        )
+    key = Key.of_root(Root(folder).key)
+    for name, value in environment(serving["endpoint_url"], key).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def _fault(folder: Path, words: list[str]) -> None:
+    if words and words != ["clear"]:
+        check(words[0], words[1:])  # before a folder is made for it
+    root = Root.open(folder)
+    if root.serving() is None:
+        print(f"no server works in {root.folder}: the next one there will see these", file=sys.stderr)
     faults = Faults(root)
     if words == ["clear"]:
         faults.clear()

@@ -169,6 +169,9 @@ class Attempt:
         lines, seen = reader.read(last=last), metrics.seen
         reached = [found for line in lines for found in metrics.read(line)]
         self.read = reader.position
+        if metrics.given_up:
+            self._note(*metrics.given_up)
+            metrics.given_up.clear()
         if metrics.seen > seen:
             told(reached)
         return lines
@@ -219,8 +222,12 @@ class Attempt:
             return
         # a script that knows nothing of tuning jobs does not write below its own name
         where = f"below {self._name}/ of the checkpoints in S3" if self.within else "in S3"
+        self._note(f"no checkpoint {where}: the training job begins anew")
+
+    def _note(self, *lines: str) -> None:
+        """Something that whoever reads the job's log should know."""
         with self.log.open("a", encoding="utf-8") as log:
-            log.write(f"embedded SageMaker: no checkpoint {where}: the training job begins anew\n")
+            log.writelines(f"embedded SageMaker: {line}\n" for line in lines)
 
     def _spec(self) -> TrialSpec:
         document = self._document

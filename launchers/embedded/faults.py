@@ -168,6 +168,11 @@ def _is_one(fault: dict[str, Any]) -> bool:
         return False
 
 
+def check(kind: str, words: list[str]) -> None:
+    """Raises ConfigError for words that `Faults.ask_for` would refuse."""
+    _parsed(kind, words)
+
+
 def has_step(line: str) -> bool:
     return _STEP in line
 
@@ -180,7 +185,9 @@ def _step(line: str) -> int:
 def _parsed(kind: str, words: list[str]) -> dict[str, Any]:
     if kind not in KINDS:
         allowed = "; ".join(f"{name} ({text})" for name, text in KINDS.items())
-        raise ConfigError(f"{kind!r} is no fault", allowed=allowed)
+        if kind == "clear":
+            raise ConfigError("clear takes no words: it forgets all faults", fix="fault clear")
+        raise ConfigError(f"{kind!r} is no fault", allowed=f"{allowed}; clear (forgets them)")
     fault: dict[str, Any] = {"kind": kind}
     keys = _KEYS[kind]
     for word in words:
@@ -192,11 +199,14 @@ def _parsed(kind: str, words: list[str]) -> dict[str, Any]:
         try:
             fault[key] = keys[key](value)
         except ValueError:
-            raise ConfigError(f"is {value!r}", key=key, allowed="a number") from None
+            words_ = "a number" if keys[key] is float else "a whole number"
+            raise ConfigError(f"is {value!r}", key=key, allowed=words_) from None
         if not isinstance(fault[key], str) and not fault[key] >= (0 if key.startswith("after") else 1):
             raise ConfigError(f"is {value}", key=key, allowed="a positive number")
-    if kind == "interrupt" and not {"after_s", "after_steps"} & set(fault):
-        raise ConfigError("interrupt needs a moment", allowed="after_s=SECONDS or after_steps=STEPS")
+        if fault[key] == "":
+            raise ConfigError("is empty", key=key, allowed="a job's name, * and ? for any characters")
+    if kind == "interrupt" and len({"after_s", "after_steps"} & set(fault)) != 1:
+        raise ConfigError("interrupt needs one moment", allowed="after_s=SECONDS or after_steps=STEPS")
     if kind == "throttle" and "every" not in fault:
         raise ConfigError("throttle needs to know how often", allowed="every=K")
     if kind != "throttle":

@@ -10,6 +10,7 @@ import string
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launchers.embedded.root import REGION
 from sweepmaker.config.errors import UserError
 
 _ID_LETTERS = string.ascii_uppercase + "234567"  # as AWS's: base 32
@@ -45,6 +46,21 @@ class Key:
             "AKIA" + "".join(secrets.choice(_ID_LETTERS) for _ in range(16)),
             secrets.token_urlsafe(30),  # 40 characters
         )
+
+
+def environment(endpoint_url: str, key: Key) -> dict[str, str]:
+    """Variables by which any client reaches the server at ``endpoint_url`` and nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 def _write(path: Path, key: Key) -> None:

@@ -36,12 +36,27 @@ class Root:
             UserError: it cannot be made.
         """
         folder = folder.expanduser().absolute()
+        cls._refuse_others(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (folder / "jobs").mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder} cannot be used as a root: {error.strerror}") from error
         return cls(folder)
+
+    @staticmethod
+    def _refuse_others(folder: Path) -> None:
+        """A folder with other things in it: a key among somebody's files would be committed one day."""
+        mine = {"lock", "key.json", "state.sqlite", "jobs", "embedded.yaml", "faults.json", "faults.lock"}
+        try:
+            names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        except OSError:  # said where it is used
+            return
+        if names and not names & mine:
+            raise UserError(
+                f"{folder} is not empty and no root of an embedded SageMaker",
+                fix="--root DIR: a folder that is new, empty or one of its own, such as .embedded",
+            )
 
     @property
     def state(self) -> Path:
@@ -85,7 +100,7 @@ class Root:
             except BlockingIOError:
                 raise UserError(
                     f"{self.folder} is served already{self._by_whom()}",
-                    fix="use that one, or end it: python -m launchers.embedded stop --root DIR",
+                    fix=f"use that one, or end it: python -m launchers.embedded stop --root {self.folder}",
                 ) from None
             os.set_inheritable(lock.fileno(), False)
             self.server.unlink(missing_ok=True)  # of one that was killed: its number may be somebody's now

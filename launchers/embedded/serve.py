@@ -15,7 +15,7 @@ from launchers.embedded.api.calls import Api
 from launchers.embedded.conductor import Conductor
 from launchers.embedded.faults import Faults
 from launchers.embedded.images import Images
-from launchers.embedded.key import Key
+from launchers.embedded.key import Key, environment
 from launchers.embedded.logs import show_again
 from launchers.embedded.parts import Parts
 from launchers.embedded.root import BUCKET, REGION, ROLE, Root
@@ -87,7 +87,7 @@ def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server
             runtime=images,
             slots=Slots(cores_of(settings), gpus_of(settings)),
             faults=faults,
-            environment=_environment(server.port, key),
+            environment=environment(_address(server.port), key),
         )
         conductor = Conductor(parts)
         api = Api(state, conductor, faults.before_call)
@@ -104,21 +104,6 @@ def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def _environment(port: int, key: Key) -> dict[str, str]:
-    """Variables by which any client reaches this server and nothing else."""
-    return {
-        "AWS_ENDPOINT_URL": _address(port),
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-    }
-
-
 def _first_words(root: Root, port: int) -> dict[str, Any]:
     pid = json.loads(root.server.read_text(encoding="utf-8"))["pid"]
     return {
@@ -130,5 +115,5 @@ def _first_words(root: Root, port: int) -> dict[str, Any]:
         "bucket": BUCKET,
         "role": ROLE,
         "key_file": str(root.key),
-        "environment": _environment(port, Key.of_root(root.key)),
+        "environment": environment(_address(port), Key.of_root(root.key)),
     }

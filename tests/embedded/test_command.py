@@ -18,8 +18,8 @@ def command(folder: Path, *words: str) -> Ended:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["srve"], 2, "serve | stop | fault"),
-        (["stop", "now"], 2, "serve | stop | fault"),
+        (["srve"], 2, "serve | stop | env | fault"),
+        (["stop", "now"], 2, "serve | stop | env | fault"),
         (["runtme=fork"], 2, "runtime"),
         (["runtime=docker"], 2, "auto | fork | process | toolkit"),
         (["serve", "cores"], 2, "key=value"),
@@ -34,7 +34,14 @@ def command(folder: Path, *words: str) -> Ended:
         (["fault", "interrupt", "when=now"], 2, "after_s=..."),
         (["fault", "throttle"], 2, "every=K"),
         (["fault", "throttle", "every=0"], 2, "positive"),
+        (["fault", "interrupt", "after_s=1", "after_steps=2"], 2, "one moment"),
+        (["fault", "throttle", "every=1.5"], 2, "a whole number"),
+        (["fault", "capacity", "job="], 2, "is empty"),
+        (["fault", "clear", "all"], 2, "takes no words"),
         (["--port", "99999"], 2, "99999"),
+        (["--idle", "nan"], 2, "--idle"),
+        (["--idle=-5"], 2, "--idle"),
+        (["env"], 1, "no server works"),
     ],
     ids=str,
 )  # fmt: skip
@@ -94,3 +101,21 @@ def test_stopping_what_does_not_run_is_no_mistake(tmp_path: Path) -> None:
     ended = command(tmp_path, "stop")
     assert (ended.code, "no server" in ended.err) == (0, True)
     assert not (tmp_path / "root").exists()
+
+
+def test_a_folder_of_somebody_else_is_no_root(tmp_path: Path) -> None:
+    """An unset variable in --root "$ROOT" must not put a secret key into a checkout."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "train.py").touch()
+    ended = command(tmp_path)
+    assert ended.code == 1 and "no root of an embedded SageMaker" in ended.err
+    empty = module("launchers.embedded", "--root", "", cwd=tmp_path)
+    assert empty.code == 2 and "--root: is empty" in empty.err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["root", "train.py"]
+
+
+def test_a_refused_fault_makes_no_folder(tmp_path: Path) -> None:
+    assert command(tmp_path, "fault", "earthquake").code == 2
+    assert not (tmp_path / "root").exists()
+    asked = command(tmp_path, "fault", "throttle", "every=3")
+    assert asked.code == 0 and "no server works in" in asked.err

@@ -50,3 +50,21 @@ def test_what_is_no_number_is_left_out() -> None:
 def test_without_epochs_lines_are_counted() -> None:
     found = metrics(r"score=(\S+)")
     assert [one for _ in range(3) for one in found.read("score=0.5")] == [(1, 0.5), (2, 0.5), (3, 0.5)]
+
+
+def test_a_regex_that_would_never_end_is_given_up() -> None:
+    found = Metrics(
+        [{"Name": "slow", "Regex": "loss=(a|aa)+$"}, {"Name": "score", "Regex": "score=([0-9.]+)"}], "score"
+    )
+    assert list(found.read("score=0.5 loss=" + "a" * 60 + "!")) == [(1, 0.5)]
+    (told,) = found.given_up
+    assert "metric slow" in told
+    assert list(found.read("score=0.75 loss=" + "a" * 60 + "!")) == [(2, 0.75)]
+    assert len(found.given_up) == 1
+
+
+def test_a_line_that_is_written_over_and_over_counts_each_time() -> None:
+    """Progress bars end their lines with a carriage return."""
+    found = Metrics([{"Name": "loss", "Regex": "loss=([0-9.]+)"}], "loss")
+    reached = list(found.read("".join(f"\rloss={number}" for number in range(2000))))
+    assert reached[-1] == (2000, 1999.0) and found.value == 1999.0
