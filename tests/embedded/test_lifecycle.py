@@ -57,7 +57,7 @@ def test_a_kill_while_checkpoints_come_back_loses_none(lives: Lives, monkeypatch
 
     monkeypatch.setattr(artifacts.shutil, "copyfile", half)
     lives.parts.faults.ask_for("interrupt", ["after_steps=2", "job=restored"])
-    lives.add("restored", SCRIPT, hyper={"rate": "0.5", "epochs": "6", "pause": "0.1"}, **SPOT)
+    lives.add("restored", SCRIPT, hyper={"rate": "0.5", "epochs": "40", "pause": "0.1"}, **SPOT)
     lives.run("restored")
     assert not kills
     assert lives.document("restored")["TrainingJobStatus"] == "InProgress"
