@@ -47,7 +47,8 @@ class Root:
     @staticmethod
     def _refuse_others(folder: Path) -> None:
         """A folder with other things in it: a key among somebody's files would be committed one day."""
-        mine = {"lock", "key.json", "state.sqlite", "jobs", "embedded.yaml", "faults.json", "faults.lock"}
+        # with what a launch leaves there before it starts a server
+        mine = {"lock", "key.json", "state.sqlite", "jobs", "embedded.yaml", "faults.json", "server.log"}
         try:
             names = {path.name for path in folder.iterdir()} if folder.exists() else set()
         except OSError:  # said where it is used
