@@ -129,7 +129,7 @@ class ImageDataModule(LightningDataModule):
         self.pixels: Pixels | None = None
         self._features: dict[str, FeatureDataset] = {}
         crops = self.augment.crop_scale is not None
-        self._training_side = training_side(self.image_size, self.resize, crops=crops)
+        self.training_side = training_side(self.image_size, self.resize, crops=crops)
 
     @property
     def num_classes(self) -> int:
@@ -210,7 +210,7 @@ class ImageDataModule(LightningDataModule):
         transform = training if use_training else evaluation
         source: Images = self._source
         if self.pixels is not None:
-            side = self._training_side if use_training else self.resize
+            side = self.training_side if use_training else self.resize
             source = CachedSource(self._source, self.pixels, side)
         return ImageDataset(source, self._parts[split], transform, seed=self.seed)
 
@@ -230,7 +230,7 @@ class ImageDataModule(LightningDataModule):
     def _open(self) -> Source:
         """The source, every item of it looked at."""
         if self._source is None and self.cache_uri is not None:
-            self._source = open_packed(self.cache_uri, {self.resize, self._training_side})
+            self._source = open_packed(self.cache_uri, {self.resize, self.training_side})
             self.bad = self._source.check()
         elif self._source is None:
             how: dict[str, Any] = {"max_pixels": self.max_pixels, "on_bad_image": self.on_bad_image}
@@ -244,7 +244,7 @@ class ImageDataModule(LightningDataModule):
         return stats
 
     def _cached(self, source: Source, parts: Mapping[str, IntArray]) -> Pixels | None:
-        wanted = plan(source, parts, evaluation=self.resize, training=self._training_side)
+        wanted = plan(source, parts, evaluation=self.resize, training=self.training_side)
         if isinstance(source, PackedSource):
             refuse_missing(source, wanted)
             self._choose("data.cache", "disk", f"given by data.cache_uri; {source.path}")
