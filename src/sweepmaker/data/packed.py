@@ -7,9 +7,8 @@ of many small images (``data.cache_uri``), and its numbers are those of a run on
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,8 @@ from torch import Tensor
 from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError, DataError
 from sweepmaker.data.cache.blob import Damaged, Writer, open_blob
-from sweepmaker.data.cache.pixels import Pixels
+from sweepmaker.data.cache.pixels import Pixels, Plan
+from sweepmaker.data.options import SOURCES
 from sweepmaker.data.source import SPLITS, ChannelSums, Source
 from sweepmaker.data.splits import IntArray
 
@@ -136,15 +136,19 @@ class PackedSource:
         return None
 
 
-def open_packed(folder: Path, sides: set[int]) -> PackedSource:
-    """The cache in ``folder`` that has images of these short sides.
+def open_packed(
+    folder: Path, name: str, sides: set[int], plan: Callable[[PackedSource], Plan]
+) -> PackedSource:
+    """The cache in ``folder`` that has all images of a run.
 
     Args:
-        folder: holds one or more caches; nothing is written there.
-        sides: px, all of which the run needs.
+        folder: holds one or more caches; beside each it is kept that it was whole, where that can be written.
+        name: of the source that the run is configured with.
+        sides: short sides, px, all of which the run needs.
+        plan: what the run needs of a data set.
 
     Raises:
-        ConfigError: there is none, or none that fits, or several of different data.
+        ConfigError: there is none, or none that fits, or several of different data, or of another source.
     """
     found: list[PackedSource] = []
     problems: list[str] = []
@@ -171,21 +175,25 @@ def open_packed(folder: Path, sides: set[int]) -> PackedSource:
             key=KEY,
             fix=f"a folder for each: {argv.word(KEY, folder / 'one')}",
         )
-    return found[0]
-
-
-def refuse_missing(source: PackedSource, wanted: Any) -> None:
-    """Whether every (item, short side) of the plan ``wanted`` is in the cache.
-
-    Raises:
-        ConfigError: some are not: the cache was built for other splits or limits.
-    """
-    missing = [item for item, side in wanted.entries.tolist() if not source.pixels.has(item, side)]
-    if missing:
+    _refuse_another_source(found[0], name)
+    lacking = [(source, source.pixels.missing(plan(source))) for source in found]
+    best, lacks = min(lacking, key=lambda each: len(each[1]))
+    if len(lacks):
         raise ConfigError(
-            f"{source.path} lacks {len(missing)} of the images of this run, such as "
-            f"{source.item_name(missing[0])}",
+            f"{best.path} lacks {len(lacks)} of the images of this run, such as "
+            f"{best.item_name(int(lacks[0]))}",
             key=KEY,
             allowed="a cache built with the splits and limits of this run",
             fix="python data.py action=cache with the same data.splits, data.limit and seed",
+        )
+    return best
+
+
+def _refuse_another_source(source: PackedSource, name: str) -> None:
+    if source.name != name:
+        raise ConfigError(
+            f"{source.path} is a cache of data.source={source.name}",
+            key="data.source",
+            allowed="the source that the cache was made of",
+            fix=f"data.source={source.name}" if source.name in SOURCES else f"another {KEY}",
         )

@@ -25,6 +25,7 @@ _TRAILER = struct.Struct("<8sQQII")  # magic, bytes of arrays and description, C
 _ALIGNMENT = 64  # bytes; a cache line, and more than any dtype needs
 _BLOCK = 1 << 24  # bytes read together while a file is checked
 _LARGEST_DESCRIPTION = 1 << 28  # bytes; what lies about its length fills no memory
+TAIL = 1 << 16  # bytes from which `about_of` knows what a file of few sections is about
 _CHECKED = ".checked"
 _DTYPES = {kind.str: kind for kind in map(np.dtype, ("|u1", "<i8", "<f4"))}  # what a section may hold
 _MOST_AXES = 3
@@ -163,9 +164,31 @@ def _read_end(file: BinaryIO) -> tuple[int, dict[str, Any], dict[str, Any], int]
     text = file.read(length)
     if zlib.crc32(text) != text_crc:
         raise Damaged("its description was changed")
+    return size, *_described(text), crc
+
+
+def about_of(tail: bytes) -> dict[str, Any]:
+    """What a file says that it is about, from its last bytes; whether the others are whole is not known.
+
+    Args:
+        tail: `TAIL` bytes, or a whole file.
+
+    Raises:
+        Damaged: it is no such file, or the description is longer.
+    """
+    end = len(tail) - _TRAILER.size
+    if end < 0:
+        raise Damaged("it is truncated")
+    magic, _, length, _, crc = _TRAILER.unpack(tail[end:])
+    if magic != _MAGIC or length > end or zlib.crc32(text := tail[end - length : end]) != crc:
+        raise Damaged("it is truncated, or no cache of this program")
+    return _described(text)[0]
+
+
+def _described(text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         content = json.loads(text)
-        return size, dict(content["about"]), dict(content["sections"]), crc
+        return dict(content["about"]), dict(content["sections"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise Damaged(f"its description cannot be read ({error})") from error
 

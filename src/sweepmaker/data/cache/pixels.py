@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchvision
 from torch import Tensor
 
 from sweepmaker.data.cache.blob import Blob, Damaged, Writer
@@ -48,7 +49,10 @@ class Plan:
     def about(self) -> dict[str, str | int]:
         """What the file says of itself; equal only for equal content."""
         entries = hashlib.sha256(np.ascontiguousarray(self.entries).data).hexdigest()
-        return {"kind": "pixels", "format": _FORMAT, "fingerprint": self.fingerprint, "entries": entries}
+        return {
+            "kind": "pixels", "format": _FORMAT, "fingerprint": self.fingerprint, "entries": entries,
+            "decoder": torchvision.__version__,  # brings its JPEG library, and another may round otherwise
+        }  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -117,9 +121,11 @@ class Pixels:
         """The short sides at which images are kept, px."""
         return set(np.unique(self._keys % _SIDES).tolist())
 
-    def has(self, item: int, side: int) -> bool:
-        """Whether an image is kept at this short side, px."""
-        return self._number(item, side) is not None
+    def missing(self, wanted: Plan) -> IntArray:
+        """Items of ``wanted`` that are not kept at the short side at which it wants them."""
+        items, sides = wanted.entries.T
+        lacking: IntArray = items[~np.isin(_keys(items, sides), self._keys)]
+        return lacking
 
     def _number(self, item: int, side: int) -> int | None:
         key = _keys(item, side)
