@@ -172,13 +172,13 @@ class Checkpoints:
         return len(self._copied)
 
     def copy(self) -> None:
-        """Bring S3 up to what is in the folder."""
+        """Bring S3 up to what is in the folder, what other files need first: it may end at any file."""
         files = {path.relative_to(self._folder).as_posix(): path for path in _files(self._folder)}
         there = set(files)
         if new := there - set(self._copied):
             self._copied |= dict.fromkeys(new)
             self._keep()  # first: what is in S3 and not in the record would never be deleted
-        for name, path in files.items():
+        for name, path in sorted(files.items(), key=lambda file: _is_needed(file[0]), reverse=True):
             try:
                 state = _state(path)
                 if self._copied.get(name) != state:
@@ -195,6 +195,11 @@ class Checkpoints:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
+
+
+def _is_needed(name: str) -> bool:
+    """Whether it is the large file of weights that checkpoints beside it leave out."""
+    return PurePosixPath(name).name.startswith("frozen-")
 
 
 def _state(path: Path) -> tuple[int, int]:

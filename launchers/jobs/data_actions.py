@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from launchers.jobs import dataset
-from launchers.jobs.storage import PLACEHOLDER_BUCKET, Upload, open_storage
+from launchers.jobs.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
 from launchers.jobs.upload_progress import readable
 from sweepmaker.config import schema
 from sweepmaker.config.errors import ConfigError, DataError
@@ -77,11 +77,17 @@ def _cache(cfg: DictConfig) -> dict[str, Any]:
     from sweepmaker.data import report
 
     result = report.cache(module)
-    return result if uri is None else result | _send_cache(cfg, uri, Path(result["file"]))
+    return (
+        result if uri is None else result | _send_cache(cfg, uri, Path(result["file"]), result["fingerprint"])
+    )
 
 
-def _send_cache(cfg: DictConfig, uri: str, file: Path) -> dict[str, Any]:
-    """The cache put into S3, where jobs get it in the place of the images."""
+def _send_cache(cfg: DictConfig, uri: str, file: Path, fingerprint: str) -> dict[str, Any]:
+    """The cache put into S3, where jobs get it in the place of the images.
+
+    Raises:
+        ConfigError: a cache of other data lies in that folder.
+    """
     from launchers.jobs.clients import connect
 
     bucket, _, folder = uri.removeprefix("s3://").partition("/")
@@ -94,7 +100,32 @@ def _send_cache(cfg: DictConfig, uri: str, file: Path) -> dict[str, Any]:
         return {"uri": f"{uri}{file.name}", "sent": 0}
     storage = open_storage(connect(where))
     storage.check()
+    _refuse_others(storage, folder, upload.key, fingerprint)
     return {"uri": f"{uri}{file.name}", "sent": int(storage.put(upload))}
+
+
+def _refuse_others(storage: Storage, folder: str, own: str, fingerprint: str) -> None:
+    """A job gets all that is in the folder, and could not tell which of several data sets is meant."""
+    from sweepmaker.data.cache import blob
+
+    for key, size in storage.sizes(f"{folder}pixels-").items():
+        name = key.removeprefix(folder)
+        if key == own or "/" in name or not name.endswith(".cache"):
+            continue
+        try:
+            about = blob.about_of(storage.tail(key, blob.TAIL) if size else b"")
+        except blob.Damaged as error:
+            what = f"cannot be used: {error}"
+        else:
+            if about.get("fingerprint") == fingerprint:
+                continue  # of other sizes or splits
+            what = "is a cache of other data, or of these before they changed"
+        raise ConfigError(
+            f"{storage.uri(key)} {what}",
+            key="data.cache_uri",
+            allowed="a folder for each data set",
+            fix=f"data.cache_uri={storage.uri(f'{folder}{fingerprint[:16]}')}, or remove that file",
+        )
 
 
 def _upload(cfg: DictConfig) -> dict[str, Any]:
@@ -143,7 +174,8 @@ def _would_upload(cfg: DictConfig) -> dict[str, Any]:
 def _nothing_to_upload(cfg: DictConfig) -> dict[str, Any]:
     place = dataset.preview(cfg.data, "", "")
     if place is not None:
-        _say("data.root is in S3 already; a launch uses it as it is")
+        key = "data.root" if place.channel == "data" else "data.cache_uri"
+        _say(f"{key} is in S3 already; a launch uses it as it is")
         return {"uri": place.uri, "sent": 0}
     raise ConfigError(
         f"there is nothing to upload for {cfg.data.get('source') or cfg.data._target_}: "

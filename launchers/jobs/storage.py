@@ -140,7 +140,7 @@ class Storage:
         candidates = list(uploads)
         if len(uploads) > _FEW:
             keys = [upload.key for upload in uploads]
-            sizes = self._sizes(os.path.commonprefix(keys))  # noqa: RUF071  # keys are no paths
+            sizes = self.sizes(os.path.commonprefix(keys))  # noqa: RUF071  # keys are no paths
             candidates = [upload for upload in uploads if sizes.get(upload.key) == upload.size]
             if not self._mark:  # the listing says everything but the key
                 there = {upload.key for upload in candidates}
@@ -154,8 +154,25 @@ class Storage:
             pool.shutdown(cancel_futures=True)
         return [upload for upload in uploads if upload.key not in there]
 
-    def _sizes(self, prefix: str) -> dict[str, int]:
-        """Every key below ``prefix`` with its size, bytes."""
+    def tail(self, key: str, size: int) -> bytes:
+        """The last ``size`` bytes of an object, or all of a smaller one.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        with explained(self._where):
+            found = self._clients.s3.get_object(
+                Bucket=self.bucket, Key=key, Range=f"bytes=-{size}", **self._owner
+            )
+            content: bytes = found["Body"].read()
+        return content
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Every key that begins with ``prefix``, with its size, bytes.
+
+        Raises:
+            UserError: S3 cannot be asked.
+        """
         with explained(self._where):
             pages = self._clients.s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix, **self._owner

@@ -74,6 +74,11 @@ def test_digits_can_be_packed_too(tmp_path: Path) -> None:
     assert found.stats_ == plain.stats_
     with pytest.raises(ConfigError, match="of the images of this run, such as"):
         module(None, cache_uri=str(tmp_path))
+    # the fitting one of several, whatever their names
+    next(tmp_path.glob("*.cache")).rename(tmp_path / "pixels-0.cache")
+    whole = module(None, cache="disk", cache_dir=str(tmp_path)).pixels
+    chosen = module(None, cache_uri=str(tmp_path)).pixels
+    assert whole is not None and chosen is not None and chosen.path == whole.path
 
 
 @pytest.mark.parametrize(
@@ -82,6 +87,7 @@ def test_digits_can_be_packed_too(tmp_path: Path) -> None:
         ({"image_size": 32, "resize": 40}, "has short sides of", "data.cache_uri"),
         ({"root": "/"}, "names images, too", "data.cache_uri"),
         ({"cache_uri": "/nowhere"}, "there is no folder", "data.cache_uri"),
+        ({"source": "digits"}, "is a cache of data.source=folder", "data.source"),
     ],
 )
 def test_what_does_not_fit_is_one_message(
@@ -113,15 +119,26 @@ def test_a_folder_without_a_whole_cache(
     with pytest.raises(ConfigError) as refused:
         alone(folder)
     assert refused.value.key == "data.cache_uri"
-    expected = "caches of different data" if harm == "another" else "holds no cache for this run"
-    assert expected in refused.value.message
+    expected = {
+        "another": "caches of different data",
+        "no source": "section 'source'",
+        "wrong labels": "labels of classes that",
+    }
+    assert expected.get(harm, "holds no cache for this run") in refused.value.message
+
+
+def test_bad_images_stop_a_run_as_they_do_without_a_cache(packed: tuple[ImageDataModule, Path]) -> None:
+    with pytest.raises(DataError, match="1 bad image") as refused:
+        alone(packed[1], on_bad_image="stop")
+    assert "broken.jpg" in str(refused.value) and "data.on_bad_image=skip" in str(refused.value)
 
 
 def _rewrite(file: Path, *, without: bool) -> None:
     """A whole file whose word on its source is missing, or does not fit the images."""
     old = blob.open_blob(file)
     sections = {name: old.array(name).copy() for name in ("entries", "place", "source", "labels", "sums")}
-    pixels = old.bytes_[: sections["place"][:, 0].max()].copy()
+    offset, height, width = sections["place"][-1].tolist()
+    pixels = old.bytes_[: offset + height * width * 3].copy()
     if without:
         del sections["source"]
     else:
@@ -129,7 +146,6 @@ def _rewrite(file: Path, *, without: bool) -> None:
     with file.open("wb") as stream:
         writer = blob.Writer(stream)
         writer.append(pixels)
-        sections["place"][:, 1:] = 0
         for name, array in sections.items():
             writer.section(name, array)
         writer.finish(old.about)

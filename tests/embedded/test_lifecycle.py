@@ -260,6 +260,21 @@ def test_checkpoints_that_were_removed_after_a_restart_are_removed_in_s3(
     assert lives.keys("recalled/") == ["recalled/new"]
 
 
+def test_what_checkpoints_leave_out_is_copied_before_them(
+    lives: Lives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy may end at any file; one without its other half would be no use."""
+    folder = tmp_path / "checkpoints" / "trial"
+    folder.mkdir(parents=True)
+    for name in ("last.ckpt", "a.ckpt", "frozen-12.ckpt", "best-001.ckpt"):
+        (folder / name).write_text(name)
+    sent: list[str] = []
+    monkeypatch.setattr(lives.parts.store, "put_file", lambda bucket, key, path: sent.append(key))
+    address = f"s3://{BUCKET}/ordered"
+    artifacts.Checkpoints(lives.parts.store, folder.parent, address, "", tmp_path / "record").copy()
+    assert sent[0] == "ordered/trial/frozen-12.ckpt" and len(sent) == 4
+
+
 def test_checkpoints_that_no_folder_can_hold_are_told(lives: Lives, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for key in ("both/a", "both/a/b"):

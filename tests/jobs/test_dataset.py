@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
-from launchers.jobs import dataset
+from launchers.jobs import data_actions, dataset
 from launchers.jobs.clients import Clients
 from launchers.jobs.storage import Storage, open_storage
 from sweepmaker.config.errors import ConfigError, DataError
@@ -181,6 +182,13 @@ def test_fashion_mnist_goes_as_its_four_files(tmp_path: Path, storage: Storage, 
 def test_fashion_mnist_is_looked_for_where_training_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_dir", lambda path: True)
     assert dataset.local_root({"source": "fashion_mnist", "root": None}) == DEBIAN_ROOT
+
+
+@pytest.mark.parametrize("key", ["root", "cache_uri"])
+def test_what_is_in_s3_already_is_named_by_its_key(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = OmegaConf.create({"data": {"source": "folder", key: "s3://bucket/a"}})
+    assert data_actions._nothing_to_upload(cfg) == {"uri": "s3://bucket/a/", "sent": 0}
+    assert f"data.{key} is in S3 already" in capsys.readouterr().err
 
 
 # --- refusals: before anything is sent

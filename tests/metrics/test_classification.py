@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from sweepmaker.metrics import classification
 from sweepmaker.metrics.classification import EpochScores
 
 
@@ -82,6 +84,20 @@ def test_keeps_no_graph() -> None:
     logits = torch.randn(8, 4, requires_grad=True)
     scores.add(logits, torch.zeros(8, dtype=torch.int64), logits.sum())
     assert scores.update_called and not scores.loss_sum.requires_grad
+
+
+def test_large_batches_do_not_wait_for_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 21,000 classes 64 batches would take more memory than the network."""
+    monkeypatch.setattr(classification, "_ELEMENTS", 100)
+    scores, whole = EpochScores(10), EpochScores(10)
+    held = []
+    for logits, labels in _batches(10, [4] * 20, 0):
+        scores.add(logits, labels, logits.mean())
+        held.append(sum(each.numel() for each, _, _ in scores._waiting))
+        whole.update(logits, labels, (logits.mean(), 4))
+    assert max(held) == 80 and held.count(0) == 6
+    expected, found = whole.compute(), scores.compute()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_states_carried_over_continue_the_sums() -> None:

@@ -83,7 +83,9 @@ def test_a_key_of_the_same_name_in_a_checkpoint_of_others_is_theirs(value: Any, 
 
 
 @pytest.mark.parametrize("harm", ["missing", "cut", "another"])
-def test_without_its_other_half_it_is_one_message(thin: tuple[Small, Path], harm: str) -> None:
+def test_without_its_other_half_it_is_one_message(
+    thin: tuple[Small, Path], harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     _, path = thin
     (shared,) = path.parent.glob("frozen-*")
     if harm == "missing":
@@ -99,6 +101,10 @@ def test_without_its_other_half_it_is_one_message(thin: tuple[Small, Path], harm
     with pytest.raises(ConfigError, match="frozen weights"):
         read_state_dict(path)
     path.rename(path.with_name(checkpoints.LAST))
+    if harm == "missing":
+        assert checkpoints.load_latest(path.parent) is None
+        assert "begins anew" in caplog.text and str(path.parent) in caplog.text
+        path.with_name(checkpoints.PREVIOUS).write_bytes(b"broken, which is another thing")
     with pytest.raises(UserError, match=r"no checkpoint in .* can be read"):
         checkpoints.load_latest(path.parent)
 

@@ -1,4 +1,4 @@
-"""Keys of the trainer node: Lightning's arguments (a test holds the lists equal) and two of ours."""
+"""Keys of the trainer node: Lightning's arguments (a test holds the lists equal) and three of ours."""
 
 TRAINER_KEYS = (
     "_target_", "threads", "memory_format", "compile", "accelerator", "strategy", "devices", "num_nodes",

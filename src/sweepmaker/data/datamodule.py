@@ -15,13 +15,13 @@ from sweepmaker.config.errors import ConfigError
 from sweepmaker.data import description, options
 from sweepmaker.data.cache.choose import open_pixels
 from sweepmaker.data.cache.features import Tables
-from sweepmaker.data.cache.pixels import CachedSource, Pixels, plan, training_side
+from sweepmaker.data.cache.pixels import CachedSource, Pixels, Plan, plan, training_side
 from sweepmaker.data.dataset import ImageDataset, Images
 from sweepmaker.data.decode import MAX_PIXELS
 from sweepmaker.data.features import FeatureDataset
 from sweepmaker.data.loader import ImageLoader, make_loader
-from sweepmaker.data.opening import open_source
-from sweepmaker.data.packed import PackedSource, open_packed, pack, refuse_missing
+from sweepmaker.data.opening import judge, open_source
+from sweepmaker.data.packed import PackedSource, open_packed, pack
 from sweepmaker.data.parts import divide, missing_classes
 from sweepmaker.data.sampler import EpochSampler
 from sweepmaker.data.source import Source
@@ -29,7 +29,7 @@ from sweepmaker.data.splits import IntArray
 from sweepmaker.data.statistics import ChannelStats, measure
 from sweepmaker.data.storage import Store
 from sweepmaker.data.transforms import EvaluationTransform, TrainingTransform, normalise
-from sweepmaker.data.workers import auto_workers
+from sweepmaker.data.workers import auto_workers, device_type
 from sweepmaker.run.environment import available_cores
 
 Split = ImageDataset | FeatureDataset
@@ -105,9 +105,8 @@ class ImageDataModule(LightningDataModule):
         self.batch_size = options.integer(batch_size, "batch_size", lowest=1)
         self.seed = options.integer(seed, "seed", lowest=0)
         self.splits = options.splits({} if splits is None else splits)
-        self.split_seed = options.integer(
-            seed if split_seed is None else split_seed, "data.split_seed", lowest=0
-        )
+        split_seed = seed if split_seed is None else split_seed
+        self.split_seed = options.integer(split_seed, "data.split_seed", lowest=0)
         self.stats = options.stats(stats)
         self.on_bad_image = options.choice(on_bad_image, "data.on_bad_image", options.ON_BAD_IMAGE)
         self.resize = options.resize(resize, self.image_size)
@@ -119,6 +118,7 @@ class ImageDataModule(LightningDataModule):
         self.cache_dir = options.folder(cache_dir, "data.cache_dir")
         self.views = options.integer(views, "data.views", lowest=0)
         self.choices: Choices | None = None
+        self.accelerator = "auto"  # the one that the run will train on, as long as there is no trainer
         self.position: tuple[int, int] | None = None
         """(epoch, batches already done) at which the next training epoch begins; None: at 0."""
         self._source: Source | None = None
@@ -128,8 +128,7 @@ class ImageDataModule(LightningDataModule):
         self._workers: int | None = None
         self.pixels: Pixels | None = None
         self._features: dict[str, FeatureDataset] = {}
-        crops = self.augment.crop_scale is not None
-        self._training_side = training_side(self.image_size, self.resize, crops=crops)
+        self.training_side = training_side(self.image_size, self.resize, crops=bool(self.augment.crop_scale))
 
     @property
     def num_classes(self) -> int:
@@ -161,7 +160,7 @@ class ImageDataModule(LightningDataModule):
         self.class_names = list(source.class_names)
         self.fingerprint = source.fingerprint
         self.skipped = [source.item_name(item) for item in self.bad]
-        parts = divide(source, self.bad, self.splits, self.limit, seed=self.split_seed)
+        parts = self._divide(source, self.bad)
         self.counts = {split: len(items) for split, items in parts.items()}
         self.missing_classes = missing_classes(source, parts, say=self.say)
         self.stats_ = self._measure(source, parts["train"])
@@ -184,11 +183,8 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> ImageLoader:
         """Raises ConfigError where there is no test split."""
         if not self.counts["test"]:
-            raise ConfigError(
-                "there are no test images",
-                key="data.splits.test",
-                fix="data.splits.test=0.1, or test=false",
-            )
+            raise ConfigError("there are no test images", key="data.splits.test",
+                              fix="data.splits.test=0.1, or test=false")  # fmt: skip
         return self._loader(self._of("test"))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -203,14 +199,13 @@ class ImageDataModule(LightningDataModule):
         if not self._parts:
             raise RuntimeError("setup() comes first")
         assert self._source is not None
-        evaluation = EvaluationTransform(self.resize, self.image_size)
-        a = self.augment
+        a, evaluation = self.augment, EvaluationTransform(self.resize, self.image_size)
         training = TrainingTransform(self.image_size, a.crop_scale, a.hflip, a.trivial_augment, evaluation)
         use_training = split == "train" if augmented is None else augmented
         transform = training if use_training else evaluation
         source: Images = self._source
         if self.pixels is not None:
-            side = self._training_side if use_training else self.resize
+            side = self.training_side if use_training else self.resize
             source = CachedSource(self._source, self.pixels, side)
         return ImageDataset(source, self._parts[split], transform, seed=self.seed)
 
@@ -230,12 +225,21 @@ class ImageDataModule(LightningDataModule):
     def _open(self) -> Source:
         """The source, every item of it looked at."""
         if self._source is None and self.cache_uri is not None:
-            self._source = open_packed(self.cache_uri, {self.resize, self._training_side})
-            self.bad = self._source.check()
+            sides = {self.resize, self.training_side}
+            packed = open_packed(self.cache_uri, self.source_name, sides, self._plan)
+            self.bad = judge(packed.check(), on_bad_image=self.on_bad_image, say=self.say)
+            self._source = packed
         elif self._source is None:
             how: dict[str, Any] = {"max_pixels": self.max_pixels, "on_bad_image": self.on_bad_image}
             self._source, self.bad = open_source(self.source_name, self.root, say=self.say, **how)
         return self._source
+
+    def _divide(self, source: Source, bad: Mapping[int, str]) -> dict[str, IntArray]:
+        return divide(source, bad, self.splits, self.limit, seed=self.split_seed)
+
+    def _plan(self, source: Source, parts: Mapping[str, IntArray] | None = None) -> Plan:
+        parts = parts or self._divide(source, source.check())
+        return plan(source, parts, evaluation=self.resize, training=self.training_side)
 
     def _measure(self, source: Source, train: IntArray) -> ChannelStats:
         stats, reason = measure(self.stats, source, train, Store(source.store(), self.say))
@@ -244,13 +248,11 @@ class ImageDataModule(LightningDataModule):
         return stats
 
     def _cached(self, source: Source, parts: Mapping[str, IntArray]) -> Pixels | None:
-        wanted = plan(source, parts, evaluation=self.resize, training=self._training_side)
         if isinstance(source, PackedSource):
-            refuse_missing(source, wanted)
             self._choose("data.cache", "disk", f"given by data.cache_uri; {source.path}")
             return source.pixels
         return open_pixels(
-            self.cache, self.cache_dir, source, wanted,
+            self.cache, self.cache_dir, source, self._plan(source, parts),
             pack=lambda writer: pack(writer, source, self.bad),
             gpu=self._device_type() != "cpu", choose=self._choose, say=self.say,
         )  # fmt: skip
@@ -273,15 +275,14 @@ class ImageDataModule(LightningDataModule):
             return self.num_workers
         if self._workers is None:
             local = 1 if self.trainer is None else self.trainer.num_devices
-            gpu = self._device_type() != "cpu"
-            self._workers, reason = auto_workers(gpu, available_cores(), local)
+            self._workers, reason = auto_workers(self._device_type() != "cpu", available_cores(), local)
             self._choose("data.num_workers", self._workers, reason)
         return self._workers
 
     def _device_type(self) -> str:
         if self.trainer is not None:
             return self.trainer.strategy.root_device.type
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return device_type(self.accelerator)
 
     def _ranks(self) -> tuple[int, int]:
         """(number of processes that train together, this one's number)."""

@@ -24,7 +24,15 @@ def open_source(
         DataError: an image is bad and ``on_bad_image`` is ``stop``; the message names the files.
     """
     source = _make(name, root, max_pixels, say)
-    bad = source.check()
+    return source, judge(source.check(), on_bad_image=on_bad_image, say=say)
+
+
+def judge(bad: dict[int, str], *, on_bad_image: str, say: Say) -> dict[int, str]:
+    """``bad`` where it may be left out, which is said.
+
+    Raises:
+        DataError: there is something, and ``on_bad_image`` is ``stop``; the message names the files.
+    """
     if bad:
         reasons = list(bad.values())
         lines = [f"  {reason}" for reason in reasons[:_NAMED_FILES]]
@@ -37,7 +45,7 @@ def open_source(
                 fix="mend or remove the file(s), or data.on_bad_image=skip to leave them out",
             )
         say(f"data: {len(bad)} bad image(s) left out:\n{listed}")
-    return source, bad
+    return bad
 
 
 def _make(name: str, root: Path | None, max_pixels: int, say: Say) -> Source:

@@ -7,9 +7,8 @@ of many small images (``data.cache_uri``), and its numbers are those of a run on
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +17,18 @@ from torch import Tensor
 from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError, DataError
 from sweepmaker.data.cache.blob import Damaged, Writer, open_blob
-from sweepmaker.data.cache.pixels import Pixels
-from sweepmaker.data.source import ChannelSums, Source
+from sweepmaker.data.cache.pixels import Pixels, Plan
+from sweepmaker.data.options import SOURCES
+from sweepmaker.data.source import SPLITS, ChannelSums, Source
 from sweepmaker.data.splits import IntArray
 
 KEY = "data.cache_uri"
 _PATTERN = "pixels-*.cache"
 _SECTIONS = ("source", "labels", "sums")
 _SUMS = 7  # pixels; sums of three channels; sums of their squares
+_MOST_PIXELS = 1 << 40  # of an image
+# whatever hostile JSON makes of it: deep, huge, of other types, not even text
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 def pack(writer: Writer, source: Source, bad: Mapping[int, str]) -> None:
@@ -75,25 +78,38 @@ class PackedSource:
             told = json.loads(text.tobytes())
             self.name = str(told["name"])
             self.class_names = [str(name) for name in told["class_names"]]
-            self.given: Mapping[str, IntArray] = {
-                str(split): np.array(items, np.int64) for split, items in told["given"].items()
-            }
+            given = {str(split): list(items) for split, items in told["given"].items()}
             self._names = [str(name) for name in told["names"]]
             self._bad = {int(item): str(reason) for item, reason in told["bad"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            "".join(
+                [self.fingerprint, self.name, *self.class_names, *self._names, *self._bad.values()]
+            ).encode()
+        except _UNREADABLE as error:
             raise Damaged(f"what it says of its source cannot be read ({error})") from error
+        count = len(self._names)
+        items = [item for each in (*given.values(), self._bad) for item in each]
+        inside = all(type(item) is int and 0 <= item < count for item in items)
+        if not (inside and set(given) <= set(SPLITS) and (not given or given.get("train"))):
+            raise Damaged("what it says of its splits does not fit together")
+        self.given: Mapping[str, IntArray] = {
+            split: np.array(items, np.int64) for split, items in given.items()
+        }
         self.labels: IntArray = labels
         self._sums: npt.NDArray[np.int64] = sums
-        self._check_numbers()
+        self._check_numbers(count)
 
-    def _check_numbers(self) -> None:
-        count = len(self._names)
-        items = [*self.given.values(), np.array(list(self._bad), np.int64)]
-        whole = self.labels.shape == (count,) and self._sums.shape == (count, _SUMS)
-        inside = all(not len(each) or 0 <= each.min() <= each.max() < count for each in items)
-        known = not count or (whole and self.labels.min() >= 0 and self.labels.max() < len(self.class_names))
-        if not (whole and inside and known):
-            raise Damaged("what it says of its source does not fit together")
+    def _check_numbers(self, count: int) -> None:
+        whole = [(self.labels, (count,)), (self._sums, (count, _SUMS))]
+        if not all(array.dtype == np.int64 and array.shape == shape for array, shape in whole):
+            raise Damaged("it has labels or sums of another shape")
+        if count and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise Damaged("it has labels of classes that it does not know")
+        good = np.delete(self._sums, list(self._bad), axis=0)
+        pixels, sums = good[:, :1], good[:, 1:]
+        largest = np.clip(pixels, 0, _MOST_PIXELS) * np.array([255] * 3 + [255 * 255] * 3)
+        if len(pixels) and not (0 < pixels.min() <= pixels.max() <= _MOST_PIXELS
+                                and sums.min() >= 0 and (sums <= largest).all()):  # fmt: skip
+            raise Damaged("its sums over pixels are impossible")
 
     def check(self) -> dict[int, str]:
         return dict(self._bad)
@@ -120,15 +136,19 @@ class PackedSource:
         return None
 
 
-def open_packed(folder: Path, sides: set[int]) -> PackedSource:
-    """The cache in ``folder`` that has images of these short sides.
+def open_packed(
+    folder: Path, name: str, sides: set[int], plan: Callable[[PackedSource], Plan]
+) -> PackedSource:
+    """The cache in ``folder`` that has all images of a run.
 
     Args:
-        folder: holds one or more caches; nothing is written there.
-        sides: px, all of which the run needs.
+        folder: holds one or more caches; beside each it is kept that it was whole, where that can be written.
+        name: of the source that the run is configured with.
+        sides: short sides, px, all of which the run needs.
+        plan: what the run needs of a data set.
 
     Raises:
-        ConfigError: there is none, or none that fits, or several of different data.
+        ConfigError: there is none, or none that fits, or several of different data, or of another source.
     """
     found: list[PackedSource] = []
     problems: list[str] = []
@@ -155,21 +175,25 @@ def open_packed(folder: Path, sides: set[int]) -> PackedSource:
             key=KEY,
             fix=f"a folder for each: {argv.word(KEY, folder / 'one')}",
         )
-    return found[0]
-
-
-def refuse_missing(source: PackedSource, wanted: Any) -> None:
-    """Whether every (item, short side) of the plan ``wanted`` is in the cache.
-
-    Raises:
-        ConfigError: some are not: the cache was built for other splits or limits.
-    """
-    missing = [item for item, side in wanted.entries.tolist() if not source.pixels.has(item, side)]
-    if missing:
+    _refuse_another_source(found[0], name)
+    lacking = [(source, source.pixels.missing(plan(source))) for source in found]
+    best, lacks = min(lacking, key=lambda each: len(each[1]))
+    if len(lacks):
         raise ConfigError(
-            f"{source.path} lacks {len(missing)} of the images of this run, such as "
-            f"{source.item_name(missing[0])}",
+            f"{best.path} lacks {len(lacks)} of the images of this run, such as "
+            f"{best.item_name(int(lacks[0]))}",
             key=KEY,
             allowed="a cache built with the splits and limits of this run",
             fix="python data.py action=cache with the same data.splits, data.limit and seed",
+        )
+    return best
+
+
+def _refuse_another_source(source: PackedSource, name: str) -> None:
+    if source.name != name:
+        raise ConfigError(
+            f"{source.path} is a cache of data.source={source.name}",
+            key="data.source",
+            allowed="the source that the cache was made of",
+            fix=f"data.source={source.name}" if source.name in SOURCES else f"another {KEY}",
         )

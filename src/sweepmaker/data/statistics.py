@@ -37,7 +37,8 @@ def from_sums(sums: ChannelSums) -> ChannelStats:
     for total, squares in zip(sums.total, sums.squares, strict=True):
         mean.append(float(Fraction(total, 255 * sums.pixels)))
         variance = Fraction(sums.pixels * squares - total * total, (255 * sums.pixels) ** 2)
-        std.append(max(sqrt(variance), _SMALLEST_STD))
+        # below 0 only where the sums are a lie, which those of a cache may be
+        std.append(max(sqrt(max(variance, Fraction(0))), _SMALLEST_STD))
     return ChannelStats((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 _MOST = 8  # enough for one fast GPU: a core decodes and crops about 800 photographs a second
 
 
@@ -17,3 +19,12 @@ def auto_workers(gpu: bool, cores: int, processes: int) -> tuple[int, str]:
         return 0, "no GPU: decoding is a small part of a step, and the cores belong to the model"
     share = cores // max(1, processes)
     return max(0, min(share - 1, _MOST)), f"{share} core(s), one kept for the step, at most {_MOST}"
+
+
+def device_type(accelerator: str) -> str:
+    """What torch calls the device that Lightning's ``accelerator`` stands for on this machine."""
+    if accelerator not in ("auto", "gpu"):
+        return accelerator
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

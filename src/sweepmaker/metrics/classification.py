@@ -8,6 +8,7 @@ from torchmetrics import Metric
 
 TOP_K = 5
 _TOGETHER = 64  # batches that are scored in one go
+_ELEMENTS = 1 << 24  # logits that may wait: 64 MiB of float32; more than 64 batches of 256 with 1,000 classes
 
 
 class EpochScores(Metric):
@@ -20,8 +21,8 @@ class EpochScores(Metric):
     average="macro")`` (classes that occur neither as label nor as prediction don't count); a test
     holds them together. No update waits for the device.
 
-    ``add`` only keeps the batch; 64 of them are scored together, or fewer when somebody looks. However
-    they are grouped, the sums are the same to the last bit.
+    ``add`` only keeps the batch; 64 of them are scored together, or fewer when they are large or somebody
+    looks. However they are grouped, the sums are the same to the last bit.
 
     Args:
         num_classes: number of classes C; top-5 becomes top-C where C is below 5.
@@ -46,6 +47,7 @@ class EpochScores(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("loss_sum", torch.zeros(()), dist_reduce_fx="sum")
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._elements = 0  # of the logits that wait
 
     def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Add one batch, to be scored later: what a training step calls.
@@ -56,7 +58,8 @@ class EpochScores(Metric):
             loss: float scalar, the mean over the batch.
         """
         self._waiting.append((logits.detach(), labels, loss.detach()))
-        if len(self._waiting) == _TOGETHER:
+        self._elements += logits.numel()
+        if len(self._waiting) == _TOGETHER or self._elements >= _ELEMENTS:
             self._score_waiting()
 
     def update(self, logits: Tensor, labels: Tensor, *losses: tuple[Tensor, int]) -> None:
@@ -109,13 +112,13 @@ class EpochScores(Metric):
 
     def reset(self) -> None:
         """Forget everything that was added."""
-        self._waiting = []
+        self._waiting, self._elements = [], 0
         super().reset()
 
     def _score_waiting(self) -> None:
         if not self._waiting:
             return
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._elements = self._waiting, [], 0
         logits, labels, losses = zip(*waiting, strict=True)
         sizes = map(len, labels)
         self.update(torch.cat(logits), torch.cat(labels), *zip(losses, sizes, strict=True))

@@ -168,7 +168,8 @@ def _whole(checkpoint: Any, path: Path) -> Any:
 def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest whole checkpoint of ``folder``, or None where there is none.
 
-    A broken one is named and passed over. Nothing is unpickled (``weights_only``).
+    A broken one is named and passed over. Nothing is unpickled (``weights_only``). Where the frozen weights
+    that all of them left out never came (a copy of the folder that broke off early), there is none.
 
     Raises:
         UserError: there are checkpoints, and all of them are broken.
@@ -179,12 +180,26 @@ def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         if checkpoint is not None:
             return path, checkpoint
         log.warning("%s is broken (%s); trying the one before", path, problem)
+    if found and all(map(_lacks_frozen, found)):
+        log.warning("the frozen weights of the checkpoints in %s are missing; the run begins anew", folder)
+        return None
     if found:
         raise UserError(
             f"no checkpoint in {folder} can be read",
             fix=f"start again in a new folder, or remove {folder}",
         )
     return None
+
+
+def _lacks_frozen(path: Path) -> bool:
+    try:
+        read(path)
+    except UserError as error:
+        cause = error.__cause__  # frozen.Incomplete, and why it is that
+        return cause is not None and isinstance(cause.__cause__, FileNotFoundError)
+    except Exception:  # whatever a broken file makes a parser raise
+        return False
+    return False
 
 
 def _load(path: Path) -> tuple[str, dict[str, Any] | None]:

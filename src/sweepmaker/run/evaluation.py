@@ -128,7 +128,7 @@ def load_weights(model: LightningModule, path: str) -> None:
 
 # what decides which images are in the test split
 _SPLIT_KEYS = (
-    *("data._target_", "data.source", "data.root", "data.split_seed"),
+    *("data._target_", "data.source", "data.root", "data.cache_uri", "data.split_seed"),
     *("data.splits.valid", "data.splits.test", "data.limit.test"),
 )
 

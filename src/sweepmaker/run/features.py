@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import product
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
+from torch.utils.data import Sampler
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
@@ -119,10 +122,8 @@ def _obtain(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str:
     about = {
         "fingerprint": data.fingerprint,
         "items": {split: _hash(data.dataset(split).items) for split in images},
-        "transform": data.transform_spec(),
-        "augment": [data.seed, asdict(data.augment)] if data.augments else None,
-        "network": backbone.fingerprint(),
-        "precision": [trainer.precision, model.reduced],
+        **_about_pixels(data),
+        **_about_network(model, backbone, trainer),
     }
     try:
         tables, path = obtain_features(
@@ -134,13 +135,50 @@ def _obtain(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str:
     return str(path)
 
 
+def _about_pixels(data: ImageDataModule) -> dict[str, Any]:
+    crops = data.augment.crop_scale is not None
+    return {
+        "transform": data.transform_spec(),
+        "augment": [data.seed, asdict(data.augment)] if data.augments else None,
+        # a crop that is cut from a copy in the cache has other pixels than one cut from the original
+        "pixels": data.training_side if crops and data.pixels is not None else None,
+    }
+
+
+def _about_network(model: Classifier, backbone: Backbone, trainer: Trainer) -> dict[str, Any]:
+    return {
+        "network": backbone.fingerprint(),
+        # which says what is done with the weights: timm's tf_ networks pad otherwise than those without
+        "architecture": {
+            name: value for name, value in model.architecture().items() if name != "num_classes"
+        },
+        "precision": [trainer.precision, model.reduced],
+        "device": [
+            trainer.strategy.root_device.type,
+            "channels_last" if model.channels_last else "contiguous",
+        ],
+    }
+
+
+class _ViewByView(Sampler[tuple[int, int]]):
+    """Keys of all images, once for each view; a list of them would take 100 bytes each."""
+
+    def __init__(self, views: int, images: int) -> None:
+        self._views, self._images = views, images
+
+    def __len__(self) -> int:
+        return self._views * self._images
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return product(range(self._views), range(self._images))
+
+
 def _batches(data: ImageDataModule, split: str, views: int) -> Iterator[Tensor]:
     """Images uint8 [B, 3, S, S] of a split, view by view; B does not follow the run's batch size."""
     dataset = data.dataset(split, augmented=split == "train" and data.augments)
-    keys = [(view, number) for view in range(views) for number in range(len(dataset))]
     loader = make_loader(
         dataset,
-        keys,
+        _ViewByView(views, len(dataset)),
         batch_size=_BATCH,
         drop_last=False,
         workers=data.workers(),

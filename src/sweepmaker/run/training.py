@@ -48,7 +48,7 @@ class Run:
         seed_everything(cfg.seed, workers=True, verbose=False)
         self.checkpoint = _where_to_continue(folder) if cfg.train else None
         self._resume = folder.path if cfg.train else None
-        self.data = self._build_data()
+        self.data = self._build_data(str(arguments["accelerator"]))
         self.model = self._build_model(channels_last)
         self.csv = MetricsCSV(folder.metrics, self._resume)
         self.objective = Objective(cfg.objective.name, cfg.objective.mode)
@@ -61,10 +61,12 @@ class Run:
             use_features(self.model, self.data, self.trainer, choices)
             watching.choose_interval(self.watchers, choices)
 
-    def _build_data(self) -> LightningDataModule:
+    def _build_data(self, accelerator: str) -> LightningDataModule:
         data = build.instantiate(self.cfg.data, "data", LightningDataModule)
         if hasattr(data, "choices"):
             data.choices = self.choices
+        if isinstance(data, ImageDataModule):
+            data.accelerator = accelerator  # what it chooses depends on it, and there is no trainer yet
         data.prepare_data()
         data.setup("fit")
         return data

@@ -57,6 +57,33 @@ def test_nothing_in_it(tmp_path: Path) -> None:
     assert open_blob(tmp_path / "a").bytes_.size == 0
 
 
+def test_piece_by_piece_is_the_same_file(tmp_path: Path) -> None:
+    content = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    for name, pieces in (("whole", [content]), ("pieces", [content[0, :3], content[0, 3:], content[1]])):
+        with (tmp_path / name).open("wb") as file:
+            writer = Writer(file)
+            writer.append(np.zeros((0, 3), np.uint8))  # nothing takes no room
+            writer.section_of("numbers", content.dtype, content.shape, iter(pieces))
+            writer.section("none", np.zeros((0, 2), np.int64))
+            writer.finish(ABOUT)
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "pieces").read_bytes()
+    assert np.array_equal(open_blob(tmp_path / "pieces").array("numbers"), content)
+    assert open_blob(tmp_path / "pieces").array("none").shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        ([np.zeros((2, 3), np.float32)], "6 values are missing"),
+        ([np.zeros((5, 3), np.float32)], "-3 values are missing"),
+        ([np.zeros((4, 3))], "float64 in an array of float32"),
+    ],
+)
+def test_pieces_that_do_not_fit(tmp_path: Path, pieces: list[Any], message: str) -> None:
+    with (tmp_path / "a").open("wb") as file, pytest.raises(ValueError, match=message):
+        Writer(file).section_of("numbers", np.dtype(np.float32), (4, 3), pieces)
+
+
 @settings(max_examples=60, deadline=None)
 @given(cut=st.integers(0, 24_300))
 def test_truncated_anywhere(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
+from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from sweepmaker.config.choices import Choices
@@ -19,6 +21,8 @@ from sweepmaker.data.cache.pixels import plan, training_side
 from sweepmaker.data.decode import read_image
 from sweepmaker.data.digits import digits
 from sweepmaker.data.folder import FolderSource
+from sweepmaker.data.workers import device_type
+from sweepmaker.run.training import Run
 from tests.images import class_tree, photo_jpeg
 
 CROPS = {"crop_scale": [0.25, 1.0], "hflip": 0.5}
@@ -163,6 +167,30 @@ def test_chosen_by_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageDataModule, "_device_type", lambda self: "cuda")
     assert choice(module(root, cache="auto"))["value"] == "disk"
     assert "lie in memory" in choice(module(None, cache="auto"))["reason"]
+
+
+def test_the_device_is_the_one_that_the_run_trains_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choice(module(root, cache="auto"))["value"] == "disk"
+    run = Run.__new__(Run)  # of which only this is needed
+    settings = {"_target_": "sweepmaker.data.ImageDataModule", "source": "folder", "root": str(root)}
+    run.cfg = OmegaConf.create(
+        {"data": settings | {"image_size": 16, "batch_size": 4, "seed": 0, "cache": "auto"}}
+    )
+    for accelerator, value in (("cpu", "none"), ("gpu", "disk"), ("mps", "disk")):
+        run.choices = Choices(quiet=True)
+        data = run._build_data(accelerator)
+        assert isinstance(data, ImageDataModule) and choice(data)["value"] == value
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert (device_type("auto"), device_type("gpu"), device_type("cpu")) == ("mps", "mps", "cpu")
+
+
+def test_another_decoder_has_a_file_of_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(root, cache="disk")
+    monkeypatch.setattr(torchvision, "__version__", "1.0")
+    module(root, cache="disk")
+    assert len(list((root / ".sweepmaker").glob("pixels-*.cache"))) == 2
 
 
 def test_several_runs_share_the_folder_that_they_are_given(

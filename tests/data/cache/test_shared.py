@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -135,6 +136,23 @@ def test_a_killed_builder_is_followed_by_the_one_that_waits(tmp_path: Path) -> N
     assert results[0].array("numbers").tolist() == list(range(10))
     assert "another process builds" in said[0]
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_a_killed_builder_left_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of this file nor of another one that nobody builds any more; what somebody builds stays."""
+    left = [tmp_path / f".{name}.cache.part" for name in ("x", "old", "busy")]
+    for part in left:
+        part.write_bytes(bytes(1000))
+    full = shutil.disk_usage(tmp_path)
+
+    def usage(folder: Path) -> object:
+        return full._replace(free=0 if left[0].exists() or left[1].exists() else full.free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with (tmp_path / ".busy.cache.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert get(tmp_path).array("numbers").tolist() == list(range(10))
+    assert [part.exists() for part in left] == [False, False, True]
 
 
 def _build_and_count(folder: Path, built: Path) -> None:

@@ -8,10 +8,11 @@ front to back without knowing beforehand how long it gets.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +25,10 @@ _TRAILER = struct.Struct("<8sQQII")  # magic, bytes of arrays and description, C
 _ALIGNMENT = 64  # bytes; a cache line, and more than any dtype needs
 _BLOCK = 1 << 24  # bytes read together while a file is checked
 _LARGEST_DESCRIPTION = 1 << 28  # bytes; what lies about its length fills no memory
+TAIL = 1 << 16  # bytes from which `about_of` knows what a file of few sections is about
 _CHECKED = ".checked"
+_DTYPES = {kind.str: kind for kind in map(np.dtype, ("|u1", "<i8", "<f4"))}  # what a section may hold
+_MOST_AXES = 3
 
 
 class Damaged(Exception):
@@ -43,13 +47,31 @@ class Writer:
     def append(self, array: npt.NDArray[Any]) -> int:
         """Write an array's bytes; returns the offset at which they begin."""
         offset = self._size
-        self._write(np.ascontiguousarray(array).data.cast("B"))
+        self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return offset
 
     def section(self, name: str, array: npt.NDArray[Any]) -> None:
         """Write an array that `Blob.array` gives back under its name."""
+        self.section_of(name, array.dtype, array.shape, [array])
+
+    def section_of(
+        self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Iterable[npt.NDArray[Any]]
+    ) -> None:
+        """As `section`, of an array that need not lie in memory: its values, in C order, piece by piece.
+
+        Raises:
+            ValueError: the pieces are of another dtype, or not as many values as the shape has.
+        """
         self._write(b"\0" * (-self._size % _ALIGNMENT))
-        self._sections[name] = {"dtype": array.dtype.str, "shape": array.shape, "offset": self.append(array)}
+        self._sections[name] = {"dtype": dtype.str, "shape": shape, "offset": self._size}
+        missing = math.prod(shape)
+        for piece in pieces:
+            if piece.dtype != dtype:
+                raise ValueError(f"{name}: a piece of {piece.dtype} in an array of {dtype}")
+            missing -= piece.size
+            self.append(piece)
+        if missing:
+            raise ValueError(f"{name}: {missing} values are missing of an array {shape}")
 
     def finish(self, about: Mapping[str, Any]) -> None:
         """Write what the file is about (JSON) and the trailer, and see it on the disk."""
@@ -75,16 +97,23 @@ class Blob:
     _sections: dict[str, dict[str, Any]]
 
     def array(self, name: str) -> npt.NDArray[Any]:
-        """A section, as a view of the mapped file.
+        """A section, as a view of the mapped file: uint8, int64 or float32.
+
+        Where it lies is whatever the author of the file wrote: nothing of it is believed.
 
         Raises:
-            Damaged: there is none of that name, or it reaches beyond the file.
+            Damaged: there is none of that name, it is of another kind, or it reaches beyond the file.
         """
         try:
             place = self._sections[name]
-            dtype, shape = np.dtype(place["dtype"]), tuple(map(int, place["shape"]))
-            return np.ndarray(shape, dtype, buffer=self.bytes_.data, offset=place["offset"])
-        except (KeyError, TypeError, ValueError) as error:
+            dtype, shape, begin = _DTYPES[place["dtype"]], list(place["shape"]), place["offset"]
+            if len(shape) > _MOST_AXES or any(type(it) is not int or it < 0 for it in (*shape, begin)):
+                raise ValueError("its place is impossible")
+            end = begin + math.prod(shape) * dtype.itemsize
+            if begin % dtype.itemsize or end > len(self.bytes_):
+                raise ValueError("it does not lie within the file")
+            return np.asarray(self.bytes_[begin:end]).view(dtype).reshape(shape)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise Damaged(f"its section {name!r} cannot be read ({error})") from error
 
     def __reduce__(self) -> Any:  # a worker that is not forked maps the file itself
@@ -104,7 +133,8 @@ def open_blob(path: Path) -> Blob:
         if not _is_known(path, state):
             _check(file, size, crc)
             remember(path, state)
-    content = np.memmap(path, np.uint8, mode="c", shape=(size,)) if size else np.empty(0, np.uint8)
+        # of the file that was checked: another one may have taken its name
+        content = np.memmap(file, np.uint8, mode="c", shape=(size,)) if size else np.empty(0, np.uint8)
     return Blob(path, about, content, sections)
 
 
@@ -134,10 +164,32 @@ def _read_end(file: BinaryIO) -> tuple[int, dict[str, Any], dict[str, Any], int]
     text = file.read(length)
     if zlib.crc32(text) != text_crc:
         raise Damaged("its description was changed")
+    return size, *_described(text), crc
+
+
+def about_of(tail: bytes) -> dict[str, Any]:
+    """What a file says that it is about, from its last bytes; whether the others are whole is not known.
+
+    Args:
+        tail: `TAIL` bytes, or a whole file.
+
+    Raises:
+        Damaged: it is no such file, or the description is longer.
+    """
+    end = len(tail) - _TRAILER.size
+    if end < 0:
+        raise Damaged("it is truncated")
+    magic, _, length, _, crc = _TRAILER.unpack(tail[end:])
+    if magic != _MAGIC or length > end or zlib.crc32(text := tail[end - length : end]) != crc:
+        raise Damaged("it is truncated, or no cache of this program")
+    return _described(text)[0]
+
+
+def _described(text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         content = json.loads(text)
-        return size, dict(content["about"]), dict(content["sections"]), crc
-    except (ValueError, KeyError, TypeError) as error:
+        return dict(content["about"]), dict(content["sections"])
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise Damaged(f"its description cannot be read ({error})") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,21 +46,17 @@ def obtain_features(
         NoRoom, NoPlace: see `shared.obtain`.
         Exception: whatever ``compute`` raises.
     """
-    whole = {
-        "kind": "features",
-        "format": _FORMAT,
-        "shapes": {k: list(v) for k, v in shapes.items()},
-        **about,
-    }
+    whole = {"kind": "features", "format": _FORMAT, "shapes": dict(shapes), **about}
+    text = json.dumps(whole, sort_keys=True)
 
     def fill(writer: Writer) -> None:
         for split, shape in shapes.items():
-            batches = [batch.float().cpu().numpy() for batch in compute(split)]
-            writer.section(split, np.concatenate(batches).astype(np.float32).reshape(shape))
+            batches = (batch.float().cpu().numpy() for batch in compute(split))  # each as it is made
+            writer.section_of(split, np.dtype(np.float32), shape, batches)
 
-    key = hashlib.sha256(repr(sorted(whole.items())).encode()).hexdigest()[:16]
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
     size = sum(views * images * width * 4 for views, images, width in shapes.values())
-    blob = obtain(f"features-{key}.cache", folders, whole, fill, size=size, say=say)
+    blob = obtain(f"features-{key}.cache", folders, json.loads(text), fill, size=size, say=say)
     return {split: _table(blob, split, shape) for split, shape in shapes.items()}, blob.path
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchvision
 from torch import Tensor
 
 from sweepmaker.data.cache.blob import Blob, Damaged, Writer
@@ -28,6 +29,8 @@ from sweepmaker.run.progress import track
 
 _FORMAT = 2
 _SIDES = 1 << 20  # px; more than any short side
+_LONGEST = 1 << 28  # px; more than any long side
+_ITEMS = 1 << 40  # more than any data set has
 Pack = Callable[[Writer], None]
 _ROOM_TO_CROP = 1.125  # short side of images that are cropped at random, in edges of the network's input
 _USUAL_ASPECT = 1.4  # of photographs, to estimate the size of the file beforehand
@@ -46,7 +49,10 @@ class Plan:
     def about(self) -> dict[str, str | int]:
         """What the file says of itself; equal only for equal content."""
         entries = hashlib.sha256(np.ascontiguousarray(self.entries).data).hexdigest()
-        return {"kind": "pixels", "format": _FORMAT, "fingerprint": self.fingerprint, "entries": entries}
+        return {
+            "kind": "pixels", "format": _FORMAT, "fingerprint": self.fingerprint, "entries": entries,
+            "decoder": torchvision.__version__,  # brings its JPEG library, and another may round otherwise
+        }  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -98,11 +104,12 @@ class Pixels:
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
         entries, self._place = blob.array("entries"), blob.array("place")
-        if entries.shape != (len(self._place), 2) or self._place.shape != (len(entries), 3):
+        count = self._place.size // 3
+        wanted = [(entries, (count, 2)), (self._place, (count, 3))]
+        if any(array.dtype != np.int64 or array.shape != shape for array, shape in wanted):
             raise Damaged("its index has another shape")
-        ends = self._place[:, 0] + self._place[:, 1] * self._place[:, 2] * 3
-        if len(ends) and (self._place.min() < 0 or ends.max() > len(blob.bytes_)):
-            raise Damaged("its index points beyond the images")
+        if count:
+            _refuse_impossible(entries, self._place, len(blob.bytes_))
         self._keys = _keys(entries[:, 0], entries[:, 1])
 
     @property
@@ -114,9 +121,11 @@ class Pixels:
         """The short sides at which images are kept, px."""
         return set(np.unique(self._keys % _SIDES).tolist())
 
-    def has(self, item: int, side: int) -> bool:
-        """Whether an image is kept at this short side, px."""
-        return self._number(item, side) is not None
+    def missing(self, wanted: Plan) -> IntArray:
+        """Items of ``wanted`` that are not kept at the short side at which it wants them."""
+        items, sides = wanted.entries.T
+        lacking: IntArray = items[~np.isin(_keys(items, sides), self._keys)]
+        return lacking
 
     def _number(self, item: int, side: int) -> int | None:
         key = _keys(item, side)
@@ -130,6 +139,21 @@ class Pixels:
         offset, height, width = self._place[number].tolist()
         flat = self._blob.bytes_[offset : offset + height * width * 3]
         return torch.from_numpy(flat.reshape(height, width, 3).copy()).permute(2, 0, 1)
+
+
+def _refuse_impossible(entries: IntArray, place: IntArray, size: int) -> None:
+    """Each bound keeps the next sum within 64 bits."""
+    (_, lowest), (last, highest) = entries.min(axis=0).tolist(), entries.max(axis=0).tolist()
+    if entries.min() < 0 or last >= _ITEMS or not 0 < lowest <= highest < _SIDES:
+        raise Damaged("its index has impossible items or sides")
+    keys = _keys(entries[:, 0], entries[:, 1])
+    if not (keys[1:] > keys[:-1]).all():
+        raise Damaged("its index is not in order")
+    offsets, edges = place[:, 0], place[:, 1:]
+    if (edges.min(axis=1) != entries[:, 1]).any() or edges.max() > _LONGEST:
+        raise Damaged("its index has images of other sides")
+    if offsets.min() < 0 or offsets.max() > size or (offsets + edges[:, 0] * edges[:, 1] * 3).max() > size:
+        raise Damaged("its index points beyond the images")
 
 
 def obtain_pixels(

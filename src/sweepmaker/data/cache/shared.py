@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,6 +65,7 @@ def obtain(
         found = _existing(path, about, lambda line: None)  # who held the lock before has built it
         if found is not None:
             return found
+        _clear(path)
         _refuse_small_disk(path.parent, size)
         _build(path, about, fill)
     return open_blob(path)
@@ -84,8 +85,24 @@ def _existing(path: Path, about: Mapping[str, Any], say: Say) -> Blob | None:
     return blob
 
 
+def _clear(path: Path) -> None:
+    """Remove what builders that were killed left in the folder: of ``path``, and what nobody builds now.
+
+    The locks stay: who waits for one would hold it on a file that is not there any more.
+    """
+    _part(path).unlink(missing_ok=True)
+    for part in path.parent.glob(".*.cache.part"):
+        with suppress(OSError), part.with_suffix(".lock").open("ab") as file:
+            if _try_lock(file):
+                part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
 def _build(path: Path, about: Mapping[str, Any], fill: Callable[[Writer], None]) -> None:
-    part = path.with_name(f".{path.name}.part")  # only who holds the lock touches it
+    part = _part(path)  # only who holds the lock touches it
     try:
         with part.open("wb") as file:
             writer = Writer(file)
