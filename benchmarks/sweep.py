@@ -37,8 +37,8 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-Cell = tuple[str, str]
-"""Learning rate and batch size, as text."""
+Cell = tuple[float, int]
+"""Learning rate and batch size."""
 
 
 def ours(folder: Path, epochs: int, parallel: int) -> tuple[float, dict[Cell, float]]:
@@ -64,7 +64,7 @@ def ours(folder: Path, epochs: int, parallel: int) -> tuple[float, dict[Cell, fl
 def _objective(record: Path) -> tuple[Cell, float]:
     run: dict[str, Any] = json.loads(record.read_text())
     given = dict(override.split("=", 1) for override in run["overrides"])
-    return (given["lr"], given["batch_size"]), float(run["objective"]["value"])
+    return (float(given["lr"]), int(given["batch_size"])), float(run["objective"]["value"])
 
 
 def peers(folder: Path, epochs: int, parallel: int, count: int) -> tuple[float, dict[Cell, float]]:
@@ -81,7 +81,7 @@ def peers(folder: Path, epochs: int, parallel: int, count: int) -> tuple[float, 
             f"hydra.run.dir={run}",
         ]
         _run(["train.py", *SETTINGS, *words], folder)
-        return (lr, batch), _objective(run / "run.json")[1]
+        return _objective(run / "run.json")
 
     since = time.perf_counter()
     with ThreadPoolExecutor(parallel) as pool:
