@@ -31,7 +31,8 @@ NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(
 def chosen(only: Any = None, **given: Any) -> Any:
     """Options as the command line gives them."""
     base = OmegaConf.load(CHECKOUT / "conf" / "compare.yaml")
-    base.pop("hydra")
+    for name in ("hydra", "defaults"):  # Hydra's own
+        base.pop(name)
     given |= {} if only is None else {"only": only}
     return options(OmegaConf.merge(base, given))  # type: ignore[arg-type]
 

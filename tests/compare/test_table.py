@@ -194,14 +194,14 @@ def test_findings_are_counted(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     (folder / "debugger").mkdir()
     file = folder / "debugger" / "findings.json"
-    assert formats.findings(folder) is None
+    assert reading.read(folder).findings is None
     for text, count in (
         ('{"rules": {"A": {"count": 2}, "B": {"count": 3}}}', 5),
         ("{", None),
         ('{"rules": 3}', None),
     ):
         file.write_text(text)
-        assert formats.findings(folder) == count
+        assert reading.read(folder).findings == count
 
 
 def test_a_value_of_a_group_that_one_lacks_is_a_difference(tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ class Comparison:
     goal: Goal | None
     differing: tuple[str, ...]
     repeats: tuple[str, ...]
+    _values: dict[Path, dict[str, str | None]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def best(self) -> Run | None:
@@ -35,12 +35,16 @@ class Comparison:
 
     def values(self, run: Run) -> dict[str, str | None]:
         """Of each override that differs: what it was in ``run``."""
-        return {key: effective(run, key) for key in self.differing}
+        known = self._values.get(run.folder)
+        if known is None:
+            known = self._values[run.folder] = {key: effective(run, key) for key in self.differing}
+        return known
 
     @cached_property
     def groups(self) -> list[Group]:
         """Runs that differ in their repeats alone."""
-        return groups(self.runs, self.repeats, self.goal)
+        values = [self.values(run) for run in self.runs]
+        return groups(self.runs, values, self.repeats, self.goal)
 
     @cached_property
     def further(self) -> list[str]:
@@ -61,15 +65,6 @@ def differing(runs: Iterable[Run]) -> tuple[str, ...]:
         for key in keys
         if len({same(value) if (value := effective(run, key)) is not None else None for run in runs}) > 1
     )
-
-
-def findings(folder: Path) -> int | None:
-    """How many findings the debugger's rules had; None where none ran or the file is broken."""
-    try:
-        rules = json.loads((folder / "debugger" / "findings.json").read_bytes())["rules"]
-        return sum(int(rule.get("count") or 0) for rule in rules.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -106,7 +101,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "start": None if run.start is None else run.start.isoformat(),
         "seconds": run.seconds,
         "images_per_second": run.images_per_second,
-        "findings": findings(run.folder),
+        "findings": run.findings,
         "weights": run.weights,
         "commit": run.commit,
         "dirty": run.dirty if run.commit else None,

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from sweepmaker.compare.columns import Comparison, direction, findings
+from sweepmaker.compare.columns import Comparison, direction
 from sweepmaker.compare.run import Run
 
 
@@ -42,7 +42,7 @@ def row(comparison: Comparison, run: Run) -> list[str]:
     series = run.metrics.get(goal.name) if goal else None
     epoch = run.objective.epoch if run.objective else None
     further = [run.metrics.get(name) for name in comparison.further]
-    found = findings(run.folder)
+    found = run.findings
     speed = run.images_per_second
     return [
         str(run.folder),
@@ -118,7 +118,7 @@ def as_csv(comparison: Comparison) -> str:
         writer.writerow([
             str(run.folder), *comparison.values(run).values(), found and found.name,
             found and found.mode, found and found.value, found and found.epoch, *figures, run.state,
-            run.seconds, run.images_per_second, findings(run.folder), run.weights, run.commit,
+            run.seconds, run.images_per_second, run.findings, run.weights, run.commit,
             run.dirty if run.commit else None, run.problem,
         ])  # fmt: skip
     return text.getvalue()

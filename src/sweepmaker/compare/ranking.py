@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweepmaker.compare.filters import as_number
@@ -21,9 +21,6 @@ class Goal:
 
     name: str
     mode: str
-
-    def better(self, one: float, other: float) -> bool:
-        return one > other if self.mode == "max" else one < other
 
 
 def goal(runs: Sequence[Run], metric: str | None, mode: str | None) -> Goal | None:
@@ -96,20 +93,34 @@ class Group:
         return len(self.runs)
 
 
-def groups(runs: Sequence[Run], repeats: Sequence[str], by: Goal | None) -> list[Group]:
-    """Every group of at least two runs that are over and have a value, best mean first."""
-    together: dict[tuple[tuple[str, object], ...], list[Run]] = {}
-    for run in runs:
+def groups(
+    runs: Sequence[Run], values: Sequence[Mapping[str, str | None]], repeats: Sequence[str], by: Goal | None
+) -> list[Group]:
+    """Every group of at least two runs that are over and have a value, best mean first.
+
+    Args:
+        runs: all of them.
+        values: of each run, what the overrides that differ were in it, given or from its config.
+        repeats: keys that do not tell runs apart.
+        by: the goal.
+    """
+    together: dict[tuple[str | None, ...], list[Run]] = {}
+    for run, own in zip(runs, values, strict=True):
         if run.value is None or run.state not in ("completed", "stopped", "unknown"):
             continue
-        rest = {key: text for key, text in run.overrides.items() if key not in repeats}
-        together.setdefault(tuple(sorted((key, same(text)) for key, text in rest.items())), []).append(run)
+        rest = [text for key, text in own.items() if key not in repeats]
+        key = tuple(None if text is None else same(text) for text in rest)
+        together.setdefault(key, []).append(run)
     found = []
     for members in together.values():
         if len(members) > 1:
-            values = [run.value for run in members if run.value is not None]
-            rest = {key: text for key, text in members[0].overrides.items() if key not in repeats}
-            found.append(Group(rest, tuple(members), statistics.fmean(values), statistics.stdev(values)))
+            common = {key: text for key, text in members[0].overrides.items() if key not in repeats}
+            reached = [run.value for run in members if run.value is not None]
+            try:
+                mean, std = statistics.fmean(reached), statistics.stdev(reached)
+            except OverflowError:  # of values near the largest that there are
+                mean, std = max(reached), math.inf
+            found.append(Group(common, tuple(members), mean, std))
     return sorted(found, key=lambda group: group.mean, reverse=by is not None and by.mode == "max")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +44,7 @@ class Run:
         start: when it began.
         seconds: from start to end, or to now.
         record: the whole run.json; empty where there is none.
+        rules: what the debugger's rules wrote, by their names; None where none ran.
     """
 
     folder: Path
@@ -55,11 +57,19 @@ class Run:
     start: datetime | None = None
     seconds: float | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, Any]] | None = None
 
     @property
     def images_per_second(self) -> float | None:
-        value = _part(self.record, "timing").get("images_per_second")
-        return float(value) if isinstance(value, int | float) else None
+        return number(_part(self.record, "timing").get("images_per_second"))
+
+    @property
+    def findings(self) -> int | None:
+        """How many findings the debugger's rules had; None where none ran."""
+        if self.rules is None:
+            return None
+        counts = [rule.get("count") for rule in self.rules.values()]
+        return sum(count for count in counts if isinstance(count, int) and 0 <= count < 2**53)
 
     @property
     def weights(self) -> str | None:
@@ -86,6 +96,17 @@ class Run:
     def counts(self) -> bool:
         """Whether it may be the best: of one that failed nobody knows whether its value would hold."""
         return self.state not in ("failed", "broken")
+
+
+def number(value: Any) -> float | None:
+    """``value`` where it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # JSON's whole numbers have no end
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sweepmaker.compare import times
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.rules import BOOLEAN, NOTHING, TEXT, Rule, either, node, number, one_of
 from sweepmaker.run.record import STATES
@@ -21,7 +21,7 @@ ALL_STATES = (*STATES, "unknown", "broken")
 
 def _is_time(value: Any) -> bool:
     try:
-        datetime.fromisoformat(value)
+        times.moment(value), times.end(value)
     except (TypeError, ValueError):
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import sys
@@ -16,6 +17,7 @@ from sweepmaker.compare.run import Run
 from sweepmaker.compare.select import select
 from sweepmaker.compare.settings import Options
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.run import atomic
 
 
 def run(cfg: DictConfig) -> None:
@@ -25,9 +27,16 @@ def run(cfg: DictConfig) -> None:
         ConfigError: a wrong key or value, no such folder, no such run.
         UserError: the page cannot be written.
     """
+    plain_output()
     if cfg.action not in ACTIONS:
         raise ConfigError(f"{cfg.action!r} is unknown", key="action", allowed=", ".join(ACTIONS))
     ACTIONS[cfg.action](cfg)
+
+
+def plain_output() -> None:
+    """Let stdout take any text: a folder's name may be no UTF-8, a terminal may lack a letter."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _compare(cfg: DictConfig) -> None:
@@ -120,15 +129,19 @@ def _show_best(comparison: Comparison, form: str) -> None:
     if chosen is None:
         raise ConfigError("no run has a value to compare", key="best", fix="metric=NAME, or other runs")
     if form == "json":
-        print(json.dumps(run_as_json(chosen), indent=2, ensure_ascii=False))
+        print(_json(run_as_json(chosen)))
         return
     print(shlex.join(chosen.lines))
     print(chosen.folder)
 
 
+def _json(content: object) -> str:
+    return json.dumps(atomic.finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+
+
 _TEXTS: dict[str, Callable[[Comparison], str]] = {
     "csv": formats.as_csv,
-    "json": lambda comparison: json.dumps(as_json(comparison), indent=2, ensure_ascii=False) + "\n",
+    "json": lambda comparison: _json(as_json(comparison)) + "\n",
     "markdown": formats.as_markdown,
 }
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from sweepmaker.compare import task
-from sweepmaker.compare.columns import Comparison, findings
+from sweepmaker.compare.columns import Comparison
 from sweepmaker.compare.settings import Options
 from sweepmaker.config.errors import ConfigError
 
@@ -46,8 +46,7 @@ def watch(options: Options, sleep: Callable[[float], None] = time.sleep) -> None
 def _standing(comparison: Comparison) -> object:
     """What a reader would see change; the duration of what runs grows in any case."""
     return [
-        (str(run.folder), run.state, run.value, run.metrics.rows, findings(run.folder))
-        for run in comparison.runs
+        (str(run.folder), run.state, run.value, run.metrics.rows, run.findings) for run in comparison.runs
     ]
 
 

@@ -47,6 +47,18 @@ function el(name, attributes, ...children) {
 const byId = (id) => document.getElementById(id);
 const put = (id, ...children) => byId(id).replaceChildren(...children);
 
+// A part that fails says so in its section; the others are drawn all the same.
+function guarded(id, draw) {
+  return () => {
+    try { draw(); } catch (error) {
+      console.error(error);
+      const section = byId(id);
+      section.querySelector(".broke")?.remove();
+      section.append(el("p", { class: "problem broke", text: `This part could not be drawn: ${error.message}` }));
+    }
+  };
+}
+
 function short(value) {
   if (value === null || value === undefined || value === "") return "";
   if (typeof value !== "number") return String(value);

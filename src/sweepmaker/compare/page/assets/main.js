@@ -1,22 +1,16 @@
 // Build once, draw on every change and when the width changes.
 recall();
-makeTable();
-makeCurves();
-makePair();
-drawBest();
-drawGroups();
-drawImportance();
-drawEnvironment();
-drawWrong();
+const made = { runs: makeTable, curves: makeCurves, differences: makePair, best: drawBest, groups: drawGroups, importance: drawImportance, environment: drawEnvironment, mistakes: drawWrong };
+for (const [id, make] of Object.entries(made)) guarded(id, make)();
 for (const section of document.querySelectorAll("main > section[id]")) {
   const heading = section.querySelector("h2");
   if (heading && section.id !== "best" && !section.hidden) byId("nav").append(el("a", { href: `#${section.id}`, text: heading.textContent, onclick: (event) => { event.preventDefault(); section.scrollIntoView(); section.tabIndex = -1; section.focus({ preventScroll: true }); } }));
 }
-const plots = [drawCurves, drawProgress, drawScatter, drawParallel];
-onChange(drawTable);
+const plots = [guarded("curves", drawCurves), guarded("progress", drawProgress), guarded("space", drawScatter), guarded("parallel", drawParallel)];
+onChange(guarded("runs", drawTable));
 for (const draw of plots) onChange(draw);
-onChange(followPair);
-onChange(drawFindings);
+onChange(guarded("differences", followPair));
+onChange(guarded("findings", drawFindings));
 shownNow = null;
 listeners.forEach((listener) => listener());
 
