@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweepmaker.compare import configs
 from sweepmaker.compare.filters import effective, unquoted
 from sweepmaker.compare.ranking import Goal, Group, best, groups, same
 from sweepmaker.compare.run import Run
@@ -16,12 +17,22 @@ from sweepmaker.compare.series import lower_is_better
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in their order, and all that tables and pages say of them."""
+    """Runs in their order, and all that tables and pages say of them.
+
+    Attributes:
+        runs: best first.
+        goal: what they are compared by; None where nothing was judged.
+        differing: keys of overrides that are not the same in all.
+        repeats: keys that do not tell runs apart.
+        others: metric and mode that runs were judged by themselves where that is not the goal, with
+            the number of runs.
+    """
 
     runs: Sequence[Run]
     goal: Goal | None
     differing: tuple[str, ...]
     repeats: tuple[str, ...]
+    others: Mapping[tuple[str, str], int] = field(default_factory=dict)
     _values: dict[Path, dict[str, str | None]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -43,8 +54,18 @@ class Comparison:
     @cached_property
     def groups(self) -> list[Group]:
         """Runs that differ in their repeats alone."""
-        values = [self.values(run) for run in self.runs]
-        return groups(self.runs, values, self.repeats, self.goal)
+        return groups(self.runs, [self._settings(run) for run in self.runs], self.repeats, self.goal)
+
+    def _settings(self, run: Run) -> dict[str, str | None]:
+        """All that is known of how a run was made: its config as it was written, and what differs."""
+        try:
+            config = configs.flat(configs.load(run.folder, configs.CONFIG))
+        except (OSError, ValueError, RecursionError):
+            config = {}
+        known: dict[str, str | None] = {**config}
+        if config or run.overrides:
+            known |= self.values(run) | {key: effective(run, key) for key in self.repeats}
+        return known
 
     @cached_property
     def further(self) -> list[str]:
@@ -103,6 +124,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "images_per_second": run.images_per_second,
         "findings": run.findings,
         "weights": run.weights,
+        "unreadable": run.metrics.unreadable,
         "commit": run.commit,
         "dirty": run.dirty if run.commit else None,
         "seed": run.record.get("seed"),

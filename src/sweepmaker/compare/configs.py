@@ -131,7 +131,15 @@ def value(folder: Path, key: str) -> str | None:
         return flat(load(folder, CONFIG, key.partition(".")[0])).get(key)
 
     text = plain(key)
-    return None if text is None else _resolved(text, plain)
+    return _choice(folder, key) if text is None else _resolved(text, plain)
+
+
+def _choice(folder: Path, key: str) -> str | None:
+    """What was chosen of a config group (``optimizer``: adamw), by the defaults list where by no override."""
+    node: Any = load(folder, ".hydra/hydra.yaml", "hydra")
+    for part in ("hydra", "runtime", "choices", key):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node if isinstance(node, str) else None
 
 
 def resolved(folder: Path, text: str) -> str:

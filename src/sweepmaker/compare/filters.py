@@ -87,7 +87,7 @@ def _condition(key: str, value: Any) -> Callable[[str | None], bool]:
     bound = as_number(right)
     if bound is None:
         raise ConfigError(
-            f"{value!r} is no bound", key=f"overrides.{key}", allowed="'<0.1', '>=16', '!=adamw'"
+            f"{value!r} is no bound", key=f"only.overrides.{key}", allowed="'<0.1', '>=16', '!=adamw'"
         )
     compare = _OPERATORS[sign]
     return lambda text: (number := as_number(text)) is not None and compare(number, bound)

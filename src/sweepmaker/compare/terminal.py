@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from sweepmaker.compare.columns import Comparison
-from sweepmaker.compare.formats import closing, group_rows, header, printable, row
+from sweepmaker.compare.formats import closing, group_rows, header, row
+from sweepmaker.compare.printing import printable
 
 # what a terminal has no room for, the first first
 _LESS = ("commit", "weights", "findings", "images/s", "epoch", "last", "duration")

@@ -82,6 +82,7 @@ def _run(run: Run, values: dict[str, str | None], page: Path) -> dict[str, Any]:
         "state": run.state,
         "line": run.lines,
         "values": values,
+        "numbers": {key: number for key, text in values.items() if (number := as_number(text)) is not None},
         "value": run.value,
         "epoch": run.objective.epoch if run.objective else None,
         "metrics": shown,
@@ -138,15 +139,19 @@ def _importance(
     params: list[dict[str, str | float]] = []
     objectives: list[float] = []
     for run, one in zip(comparison.runs, values, strict=True):
-        known = {key: text for key in keys if (text := one[key]) is not None}
-        if run.value is None or not run.counts or len(known) < len(keys):
+        if run.value is None or not run.counts:
             continue
+        texts = {key: text or "(not there)" for key in keys for text in [one[key]]}  # a choice like another
         params.append(
-            {key: text if (number := as_number(text)) is None else number for key, text in known.items()}
+            {key: text if (number := as_number(text)) is None else number for key, text in texts.items()}
         )
         objectives.append(run.value)
     mixed = {key for key in keys if len({type(one[key]) for one in params}) > 1}
     for one_run in params:
         one_run |= {key: str(one_run[key]) for key in mixed}
     mode = comparison.goal.mode if comparison.goal else "max"
-    return importance(params, objectives, mode, log)
+    found = importance(params, objectives, mode, log)
+    failed = sum(run.value is not None and not run.counts for run in comparison.runs)
+    without = sum(run.value is None for run in comparison.runs)
+    reasons = [f"{failed} failed or broken"] * (failed > 0) + [f"{without} without a value"] * (without > 0)
+    return found | {"left_out": "left out: " + ", ".join(reasons) if reasons else None}

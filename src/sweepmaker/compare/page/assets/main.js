@@ -25,5 +25,14 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") tip(null, null);
   if (event.key === "/" && !["INPUT", "SELECT"].includes(document.activeElement.tagName)) { event.preventDefault(); byId("filter").focus(); }
 });
-if (data.again_s) setTimeout(() => location.reload(), data.again_s * 1000);
+if (data.again_s) {
+  const pause = el("button", { type: "button", id: "pause", onclick: () => { state.paused = !state.paused; changed(); } });
+  onChange(() => { pause.textContent = state.paused ? "Go on refreshing" : "Pause refresh"; pause.setAttribute("aria-pressed", state.paused); });
+  byId("made").append(" · ", pause);
+  pause.textContent = state.paused ? "Go on refreshing" : "Pause refresh";
+  // never while somebody types or is not looking
+  const busy = () => state.paused || document.hidden || ["INPUT", "SELECT"].includes(document.activeElement.tagName);
+  setInterval(() => { if (!busy()) location.reload(); }, data.again_s * 1000);
+}
+byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("runs").scrollIntoView(); byId("runs").focus({ preventScroll: true }); }); // the address holds the state
 document.body.dataset.ready = "true";

@@ -2,7 +2,7 @@
 const further = data.further;
 const columns = [
   { name: "run", text: true, of: (run) => label(run), full: (run) => run.name },
-  ...data.keys.map((key) => ({ name: key.name, text: !key.numeric, of: (run) => (key.numeric ? toNumber(run.values[key.name]) : run.values[key.name]), full: (run) => run.values[key.name] })),
+  ...data.keys.map((key) => ({ name: key.name, text: !key.numeric, of: (run) => (key.numeric ? numberOf(run, key) : run.values[key.name]), show: (run) => written(run, key) ?? "", full: (run) => run.values[key.name] })),
   { name: goal[0], of: (run) => run.value, best: true },
   { name: "epoch", of: (run) => run.epoch },
   { name: "last", of: (run) => run.metrics[goal[0]]?.[1] ?? null },
@@ -105,7 +105,7 @@ function drawGroups() {
   const keys = data.keys.filter((key) => !data.repeats.includes(key.name)).map((key) => key.name);
   const head = [...keys, `${goal[0]}: mean ± std`, "n"];
   put("groups", el("h3", { text: `Over repeats (${data.repeats.join(", ")})` }), plain(head, data.groups.map((group) => [
-    ...keys.map((key) => short(toNumber(group.values[key]) ?? group.values[key])), `${short(group.mean)} ± ${group.std.toPrecision(2)}`, group.n])));
+    ...keys.map((key) => group.values[key]), `${short(group.mean)} ± ${group.std === null ? "?" : group.std.toPrecision(2)}`, group.n])));
 }
 function plain(head, body) {
   return el("div", { class: "scroll plain", tabindex: "0", role: "region", "aria-label": head.join(", ") }, el("table", {},
