@@ -128,3 +128,22 @@ def test_what_is_lost_and_what_is_equal_is_said(tmp_path: Path) -> None:
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record | {"state": "failed"}))
     assert "the only values are of runs that failed" in formats.closing(compared(tmp_path, only=only))[0]
+
+
+def test_a_collected_trial_has_the_commit_of_its_launch(tmp_path: Path) -> None:
+    request = {"Tags": [{"Key": "sweepmaker:commit", "Value": "3fa9c0de1234-dirty"}]}
+    (tmp_path / "launch.json").write_text(json.dumps({"name": "sweep-1", "request": request}))
+    run = reading.read(make_run(tmp_path / "0", git=None, job={"name": "sweep-1-001"}))
+    assert (run.commit, run.dirty) == ("3fa9c0de1234", True)
+    (tmp_path / "launch.json").write_text('{"request": {"Tags": [3, {"Key": []}]}}')
+    run = reading.read(tmp_path / "0")
+    assert run.commit is None and run.state == "completed"
+
+
+def test_further_metrics_have_their_best_and_their_last(tmp_path: Path) -> None:
+    make_run(tmp_path / "0", values=[0.5, 0.75, 0.625])
+    comparison = compared(tmp_path)
+    columns = [("valid/loss", "best"), ("valid/loss", "last"), ("test/top1", "best")]
+    assert comparison.further_columns == columns
+    shown = dict(zip(formats.header(comparison), formats.row(comparison, comparison.runs[0]), strict=True))
+    assert (shown["valid/loss"], shown["valid/loss last"], shown["test/top1"]) == ("0.45", "0.575", "0.74")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,48 +265,6 @@ def test_any_text_comes_back_and_none_of_it_is_markup(content: Any) -> None:
 
 def _surrogates(text: str) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def test_a_chosen_pair_stays_and_figures_are_whole(page: Page) -> None:
-    names = [
-        run["name"] for run in page.js("return JSON.parse(document.getElementById('data').textContent).runs")
-    ]
-    for box in page.all("#table tbody input")[:2]:
-        box.click()
-    page.js(
-        """
-        const other = document.getElementById("other");
-        other.value = arguments[0];
-        other.dispatchEvent(new Event("change"));
-        """,
-        len(names) - 1,
-    )
-    page.one("#filter").send_keys("state=completed")
-    assert page.js("return document.getElementById('other').value") == str(len(names) - 1)
-    page.driver.refresh()
-    assert page.js("return document.getElementById('other').value") == str(len(names) - 1)
-
-
-def test_what_is_watched_can_be_paused_and_figures_are_whole(open_browser: Page, tmp_path: Path) -> None:
-    for number, key in enumerate(("10_000", "20_000")):
-        make_run(tmp_path / "runs" / str(number), seed=20261123 + number,
-                 overrides=[f"data.limit={key}", f"constructor={number}", f"seed={20261123 + number}"])  # fmt: skip
-    options = chosen(runs=str(tmp_path / "runs"), html=str(tmp_path / "p.html"), watch=True, watch_s=0.5)
-    task.write_page(task.compare(options), options)
-    open_browser.problems()
-    open_browser.open(tmp_path / "p.html")
-    open_browser.one("#pause").click()
-    open_browser.js("window.mark = true")
-    time.sleep(1.2)  # twice as long as it would take
-    assert open_browser.js("return window.mark") and "Go on" in open_browser.one("#pause").text
-    assert sorted(column(open_browser, "seed")) == ["20261123", "20261124"]
-    assert sorted(column(open_browser, "data.limit")) == ["10_000", "20_000"]
-    open_browser.one("#filter").send_keys("data.limit>=15_000")
-    assert open_browser.problems() == []
-    open_browser.one("#filter").clear()
-    open_browser.js("document.getElementById('skip').click()")
-    assert "filter" in open_browser.js("return decodeURIComponent(location.hash)")
-    assert open_browser.js("return document.activeElement.id") == "runs"
 
 
 def test_one_run_alone_has_a_page_too(open_browser: Page, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from sweepmaker.compare import task
 from tests.compare.browser import Page, browser
-from tests.compare.folders import make_run
+from tests.compare.folders import make_run, make_sweep
+from tests.compare.test_page import column
 from tests.compare.test_select import chosen
 
 
@@ -81,3 +82,52 @@ def test_a_part_that_fails_says_so_and_the_others_are_drawn(open_browser: Page, 
     assert "could not be drawn" in open_browser.one("#mistakes").text
     assert "1 of 1 runs" in open_browser.one("#count").text
     assert open_browser.all("#curveplot svg") and open_browser.all("#progressplot circle")
+
+
+def test_a_pair_that_was_chosen_stays(open_browser: Page, tmp_path: Path) -> None:
+    make_sweep(tmp_path / "runs", (1e-3, 3e-3, 1e-2))
+    page = opened(open_browser, tmp_path / "runs", tmp_path / "p.html")
+    for box in page.all("#table tbody input")[:2]:
+        box.click()
+    other = "return document.getElementById('other').value"
+    assert page.js(other) == "1"
+    page.js(
+        "const box = document.getElementById('other'); box.value = 2; box.dispatchEvent(new Event('change'));"
+    )
+    page.one("#filter").send_keys("state=completed")
+    assert page.js(other) == "2"
+    page.driver.refresh()
+    assert page.js(other) == "2"
+
+
+def test_figures_are_as_they_were_written(open_browser: Page, tmp_path: Path) -> None:
+    for number, limit in enumerate(("10_000", "20_000")):
+        seed = 20261123 + number
+        lines = [f"data.limit={limit}", f"constructor={number}", f"seed={seed}"]
+        make_run(tmp_path / "runs" / str(number), seed=seed, overrides=lines)
+    page = opened(open_browser, tmp_path / "runs", tmp_path / "p.html")
+    assert sorted(column(page, "seed")) == ["20261123", "20261124"]
+    assert sorted(column(page, "data.limit")) == ["10_000", "20_000"]
+    page.one("#filter").send_keys("data.limit>=15_000")
+    assert column(page, "data.limit") == ["20_000"]
+    page.js("document.getElementById('skip').click()")
+    assert "data.limit" in page.js("return decodeURIComponent(location.hash)")
+    assert page.js("return document.activeElement.id") == "runs"
+    assert page.problems() == []
+
+
+def test_a_page_that_is_watched_loads_itself_anew_until_it_is_paused(
+    open_browser: Page, tmp_path: Path
+) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    make_run(tmp_path / "runs" / "0")
+    options = chosen(runs=str(tmp_path / "runs"), html=str(tmp_path / "p.html"), watch=True, watch_s=0.3)
+    task.write_page(task.compare(options), options)
+    open_browser.open(tmp_path / "p.html")
+    open_browser.js("window.mark = true")
+    WebDriverWait(open_browser.driver, 20).until(lambda _: open_browser.js("return !window.mark"))
+    open_browser.js("document.getElementById('pause').click(); window.mark = true")
+    # three times as long as it takes otherwise
+    open_browser.driver.execute_async_script("setTimeout(arguments[0], 900)")
+    assert open_browser.js("return window.mark") and "Go on" in open_browser.one("#pause").text

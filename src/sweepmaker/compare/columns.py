@@ -68,6 +68,15 @@ class Comparison:
         return known
 
     @cached_property
+    def further_columns(self) -> list[tuple[str, str]]:
+        """Of `further` which figure: ``best`` and ``last``; what a run has once, as of the test, has one."""
+        found = []
+        for name in self.further:
+            once = all(name not in run.metrics or run.metrics[name].count <= 1 for run in self.runs)
+            found += [(name, what) for what in (("best",) if once else ("best", "last"))]
+        return found
+
+    @cached_property
     def further(self) -> list[str]:
         """Metrics worth a column of their own: the loss beside the objective, what the test split gave."""
         if self.goal is None:

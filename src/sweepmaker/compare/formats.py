@@ -33,8 +33,9 @@ def header(comparison: Comparison) -> list[str]:
     """Names of the table's columns."""
     goal = comparison.goal
     named = [goal.name, "epoch", "last"] if goal else ["objective", "epoch", "last"]
+    further = (name if what == "best" else f"{name} last" for name, what in comparison.further_columns)
     return [
-        "run", *comparison.differing, *named, *comparison.further,
+        "run", *comparison.differing, *named, *further,
         "state", "duration", "images/s", "findings", "weights", "commit",
     ]  # fmt: skip
 
@@ -44,7 +45,11 @@ def row(comparison: Comparison, run: Run) -> list[str]:
     goal = comparison.goal
     series = run.metrics.get(goal.name) if goal else None
     epoch = run.objective.epoch if run.objective else None
-    further = [run.metrics.get(name) for name in comparison.further]
+    further = [
+        None if (known := run.metrics.get(name)) is None
+        else known.best(direction(run, name)) if what == "best" else known.last
+        for name, what in comparison.further_columns
+    ]  # fmt: skip
     found = run.findings
     speed = run.images_per_second
     return [
@@ -53,7 +58,7 @@ def row(comparison: Comparison, run: Run) -> list[str]:
         short(run.value),
         "" if epoch is None else f"{epoch:g}",
         short(series.last if series else None),
-        *(short(one.last if one else None) for one in further),
+        *map(short, further),
         run.state,
         duration(run.seconds),
         "" if speed is None else f"{speed:.0f}",

@@ -13,6 +13,8 @@ from sweepmaker.compare.run import Objective, Run, by_key, number
 from sweepmaker.compare.series import Metrics
 from sweepmaker.run import reader
 
+_TAG = "sweepmaker:commit"
+
 
 def read(folder: Path, *, curves: bool = False) -> Run:
     """The run in ``folder``, whoever wrote it and however whole it is; nothing in it makes this raise.
@@ -28,6 +30,8 @@ def read(folder: Path, *, curves: bool = False) -> Run:
         run = foreign.read(folder, curves=curves)
         run.state = "broken"
         run.problem = "; ".join(filter(None, [f"run.json: {parts.said(error)}", run.problem]))
+    if isinstance(run.record.get("job"), Mapping) and run.commit is None:
+        run.launched = parts.attempt(run, "launch.json", lambda: _launched(folder.absolute().parent), None)
     run.rules = parts.attempt(run, "debugger/findings.json", lambda: parts.rules(folder), None)
     return run
 
@@ -47,6 +51,15 @@ def _ours(folder: Path, record: dict[str, Any], curves: bool) -> Run:
 def _table(folder: Path, metrics: Metrics) -> None:
     with contextlib.suppress(FileNotFoundError):  # no epoch yet, or a trial that left none
         metrics.read_csv(folder, "metrics.csv")
+
+
+def _launched(sweep: Path) -> str | None:
+    """The commit that a job carries as a tag; a trial has the code, and no history of it."""
+    request = parts.document(sweep, "launch.json").get("request")
+    tags = request.get("Tags") if isinstance(request, dict) else None
+    named = {tag.get("Key"): tag.get("Value") for tag in tags or [] if isinstance(tag, dict)}
+    commit = named.get(_TAG)
+    return commit if isinstance(commit, str) else None
 
 
 def _failure(record: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from sweepmaker.compare.series import Metrics
 
+_DIRTY = "-dirty"  # behind a commit whose files were changed
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -44,6 +46,7 @@ class Run:
         start: when it began.
         seconds: from start to end, or to now.
         record: the whole run.json; empty where there is none.
+        launched: the commit that a collected trial was launched from, as its launch has it.
         rules: what the debugger's rules wrote, by their names; None where none ran.
     """
 
@@ -58,6 +61,7 @@ class Run:
     seconds: float | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
     rules: Mapping[str, Mapping[str, Any]] | None = None
+    launched: str | None = None
 
     @property
     def images_per_second(self) -> float | None:
@@ -79,13 +83,13 @@ class Run:
 
     @property
     def commit(self) -> str | None:
-        commit = _part(self.record, "git").get("commit")
+        commit = _part(self.record, "git").get("commit") or (self.launched or "").removesuffix(_DIRTY)
         return str(commit) if commit else None
 
     @property
     def dirty(self) -> bool:
         """Whether files differed from the commit."""
-        return bool(_part(self.record, "git").get("dirty"))
+        return bool(_part(self.record, "git").get("dirty")) or (self.launched or "").endswith(_DIRTY)
 
     @property
     def value(self) -> float | None:

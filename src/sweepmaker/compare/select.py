@@ -17,6 +17,7 @@ DEFAULT = ("outputs", "multirun")
 _MARKS = {"run.json", ".hydra", "metrics.csv"}
 _SWEEP = "multirun.yaml"
 _LAUNCH = "launch.json"
+_DEEPEST = 200  # folders one in another
 
 
 class NoRuns(ConfigError):
@@ -105,6 +106,9 @@ def _below(root: Path, notes: list[str]) -> Iterator[Path]:
         return
     if _MARKS & names.keys():
         yield root
+        return
+    if len(root.parts) > _DEEPEST:
+        notes.append(f"{str(root)[:80]}...: folders deeper than {_DEEPEST} are not looked at")
         return
     any_run = False
     for name in sorted((name for name, folder in names.items() if folder), key=_natural):

@@ -46,7 +46,7 @@ def collect(comparison: Comparison, page: Path) -> dict[str, Any]:
         "repeats": list(comparison.repeats),
         "best": None if chosen is None else list(runs).index(chosen),
         "metrics": comparison.metrics,
-        "further": comparison.further,
+        "further": comparison.further_columns,
         "curve_metrics": [name for name in _ordered(comparison) if name not in left_out and name in curves],
         "left_out": left_out,
         "pool": pool.texts,

@@ -12,9 +12,11 @@ function makePair() {
     return el("label", {}, text, select);
   };
   put("pair", side("one", "Run"), side("other", "against"));
+  followed = state.chosen.join(); // of a reload: what was compared then is
+  if (state.pair.length !== 2 && state.chosen.length === 2) state.pair = [...state.chosen];
   if (state.pair.length !== 2) state.pair = [data.best ?? 0, (data.best ?? 0) === 1 ? 0 : 1];
 }
-let followed = state.chosen.join();
+let followed = null;
 function followPair() {
   if (runs.length < 2) return;
   const chosen = state.chosen.join();
