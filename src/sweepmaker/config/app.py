@@ -63,7 +63,7 @@ def start(
     except RunFailed as failed:
         code = _sweep_summary(failed)
     except BrokenPipeError:
-        code = _unheard()
+        code = unheard()
     except Exception as error:
         known = disk.full(error) or hydra_errors.explain(error, sys.argv)
         if known is None:
@@ -75,11 +75,11 @@ def start(
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        code = _unheard()
+        code = unheard()
     sys.exit(code)
 
 
-def _unheard() -> int:
+def unheard() -> int:
     """Whoever read the output (``head``) has enough: nothing is wrong, and nobody is there to be told."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed
     return 128 + signal.SIGPIPE  # as every program in a pipe
