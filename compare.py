@@ -23,6 +23,8 @@ def main(cfg: DictConfig) -> None:
     except UserError as error:  # Hydra would add a line of its own
         app.report(error)
         raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        raise SystemExit(app.unheard()) from None
 
 
 def one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from launchers.embedded import untrusted
+from sweepmaker.run import untrusted
 
 _MOST = 4096  # bytes; FailureReason has 1024 characters
 

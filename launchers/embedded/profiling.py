@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launchers.embedded import untrusted
 from launchers.embedded.root import ACCOUNT, REGION
+from sweepmaker.run import untrusted
 
 REPORT = "ProfilerReport"  # AWS's rule that runs all others
 _SUMMARY = Path("profiler", "summary.json")

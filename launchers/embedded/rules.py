@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launchers.embedded import untrusted
 from launchers.embedded.root import ACCOUNT, REGION
+from sweepmaker.run import untrusted
 
 KEY = "DebugRuleEvaluationStatuses"
 STATUSES = ("InProgress", "NoIssuesFound", "IssuesFound", "Error", "Stopped")

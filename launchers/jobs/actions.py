@@ -121,7 +121,12 @@ def finish(
     _say(f"{there}{running}: {folder}")
     _print(job, folder, again, collected.folders)
     if tracking is not None:
-        mlflow_runs.write(job, collected.folders, tracking, _say)
+        try:
+            mlflow_runs.write(job, collected.folders, tracking, _say)
+        except UserError as error:
+            if job.status != "Failed":
+                raise
+            _say(f"warning: {error}")  # the job's own failure is what has to be told
     if job.status == "Failed":
         reason = masked(job.reason) or "SageMaker gave no reason"
         raise UserError(f"the {job.kind.word} {job.name} failed: {printable(reason)}")

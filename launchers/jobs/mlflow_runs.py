@@ -6,23 +6,25 @@ Written again, a trial that is there already is left alone.
 
 from __future__ import annotations
 
-import csv
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from launchers.jobs.masking import masked
 from launchers.jobs.results import best_of
 from launchers.jobs.standing import TRAINING, Job, Trial
-from sweepmaker.compare import reading
+from launchers.jobs.table import printable
+from sweepmaker.compare import reading, rows
 from sweepmaker.config.errors import UserError
+from sweepmaker.run.disk import reason
 
 PACKAGE = "pip install 'sweepmaker[mlflow]'"
 _JOB, _TRIAL = "sweepmaker.job", "sweepmaker.trial"
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Stopped": "KILLED"}
 _AT_ONCE = 1000  # metrics in one call (MLflow's REST API, log-batch)
+_PARAMS_AT_ONCE = 100  # (the same)
 _LONGEST_PARAM = 6000  # characters (the same)
 
 
@@ -50,7 +52,7 @@ def write(
         ) from None
     uri = str(settings["tracking_uri"])
     try:
-        written = _Writer(MlflowClient(uri), str(settings["experiment"])).job(job, folders)
+        written = _Writer(MlflowClient(uri), str(settings["experiment"]), say).job(job, folders)
     except (MlflowException, OSError) as error:  # requests' own errors are OSErrors
         first = masked(str(error)).strip().partition("\n")[0]
         raise UserError(
@@ -63,8 +65,8 @@ def write(
 
 
 class _Writer:
-    def __init__(self, client: Any, experiment: str) -> None:
-        self._client = client
+    def __init__(self, client: Any, experiment: str, say: Callable[[str], None]) -> None:
+        self._client, self._say = client, say
         found = client.get_experiment_by_name(experiment)
         self._experiment = client.create_experiment(experiment) if found is None else found.experiment_id
 
@@ -101,8 +103,10 @@ class _Writer:
         best = best_of(job)
         if best is not None:
             self._client.set_tag(parent, "sweepmaker.best", best.name)
-            if best.value is not None:
-                self._client.log_metric(parent, _name(job.metric or "objective"), best.value)
+            name = _name(job.metric or "objective")
+            known = self._client.get_run(parent).data.metrics.get(name)
+            if best.value is not None and best.value != known:  # written again it stays as it is
+                self._client.log_metric(parent, name, best.value)
         if job.ended:
             ends = [trial.ended_at for trial in job.trials if trial.ended_at is not None]
             self._client.set_terminated(
@@ -121,44 +125,30 @@ class _Writer:
         number = run.info.run_id
         values = read.overrides | dict(trial.tuned)
         params = [Param(_name(key), text[:_LONGEST_PARAM]) for key, text in sorted(values.items())]
-        self._client.log_batch(number, params=params)
-        batch: list[Any] = []
-        for metric in _metrics(folder / "metrics.csv", start):
-            batch.append(metric)
-            if len(batch) == _AT_ONCE:
-                self._client.log_batch(number, metrics=batch)
-                batch = []
-        if batch:
-            self._client.log_batch(number, metrics=batch)
+        for some in _batches(params, _PARAMS_AT_ONCE):
+            self._client.log_batch(number, params=some)
+        for some in _batches(_metrics(folder, start, self._say), _AT_ONCE):
+            self._client.log_batch(number, metrics=some)
         self._client.set_terminated(number, _STATUS.get(trial.status, "FAILED"), _ms(trial.ended_at))
 
 
-def _metrics(path: Path, start_ms: int) -> Iterator[Any]:
-    """Every finite value of a run, at its step and time."""
+def _batches(entries: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    left = iter(entries)
+    while some := list(islice(left, size)):
+        yield some
+
+
+def _metrics(folder: Path, start_ms: int, say: Callable[[str], None]) -> Iterator[Any]:
+    """Every finite value of a run, at its step and time, as far as its file can be read."""
     from mlflow.entities import Metric
 
     try:
-        file = path.open(newline="", encoding="utf-8")
+        for name, value, step, seconds in rows.values(folder, "metrics.csv"):
+            yield Metric(_name(name), value, start_ms + round(1000 * seconds), step)
     except FileNotFoundError:
         return
-    with file:
-        for row in csv.DictReader(file):
-            try:
-                step, seconds = int(row.pop("step")), float(row.pop("seconds", None) or 0)
-            except (KeyError, TypeError, ValueError):
-                continue  # not one of our rows
-            for name, cell in row.items():
-                value = _value(cell)
-                if value is not None and name:
-                    yield Metric(_name(name), value, start_ms + round(1000 * seconds), step)
-
-
-def _value(cell: Any) -> float | None:
-    try:
-        found = float(cell)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
+    except (ValueError, OSError) as error:  # the trial's own file: MLflow has no part in it
+        say(printable(f"MLflow: {folder / 'metrics.csv'} cannot be read: {reason(error)}"))
 
 
 def _name(name: str) -> str:

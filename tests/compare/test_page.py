@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweepmaker.compare import task
-from sweepmaker.compare.page import _finite, as_script
+from sweepmaker.compare.page import as_script
+from sweepmaker.run.atomic import finite
 from tests.compare.browser import Page, browser
 from tests.compare.folders import make_launch, make_run, make_sweep
 from tests.compare.test_select import chosen
@@ -259,7 +260,7 @@ def test_any_text_comes_back_and_none_of_it_is_markup(content: Any) -> None:
     text = as_script({"content": content})
     assert not set("<>&\u2028\u2029") & set(text)
     if not _surrogates(text := json.dumps(content, ensure_ascii=False)) and "nan" not in text.lower():
-        assert json.loads(as_script({"content": content}))["content"] == _finite(content)
+        assert json.loads(as_script({"content": content}))["content"] == finite(content)
 
 
 def _surrogates(text: str) -> bool:

@@ -166,7 +166,7 @@ def test_memory_does_not_grow_with_the_epochs_and_extremes_stay() -> None:
 def test_a_short_curve_is_whole(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", epochs=MOST_POINTS)
     metrics = Metrics(curves=True)
-    metrics.read_csv(folder / "metrics.csv")
+    metrics.read_csv(folder, "metrics.csv")
     curve = metrics["valid/top1"].curve
     rows = list(csv.DictReader((folder / "metrics.csv").open()))
     assert curve is not None and not curve.thinned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from sweepmaker.compare import filters, reading
+from sweepmaker.compare import filters, reading, times
 from sweepmaker.compare.run import Run, by_key
 from sweepmaker.compare.select import select
 from sweepmaker.compare.settings import options
@@ -31,7 +32,8 @@ NAMES = st.text(LETTERS, min_size=1, max_size=12).filter(
 def chosen(only: Any = None, **given: Any) -> Any:
     """Options as the command line gives them."""
     base = OmegaConf.load(CHECKOUT / "conf" / "compare.yaml")
-    base.pop("hydra")
+    for name in ("hydra", "defaults"):  # Hydra's own
+        base.pop(name)
     given |= {} if only is None else {"only": only}
     return options(OmegaConf.merge(base, given))  # type: ignore[arg-type]
 
@@ -150,6 +152,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
         ({"since": "2026-11-24"}, "2"),
         ({"until": "2026-11-24"}, "01"),
         ({"since": "2026-11-23T00:00:00+00:00", "until": "2026-11-23T09:59+00:00"}, ""),
+        ({"overrides": {"optimizer.lr": "1e-2"}}, "1"),  # ${lr} in its config
+        ({"overrides": {"optimizer.lr": "<=0.003"}}, "02"),
         ({"commit": "abcd"}, "2"),
         ({"commit": "D082003"}, "01"),
     ],
@@ -163,6 +167,12 @@ def test_filters(given: dict[str, Any], kept: str, runs: list[Run]) -> None:
     [
         ({"only": {"state": "done"}}, "only.state"),
         ({"only": {"since": "yesterday"}}, "only.since"),
+        ({"only": {"since": "0001-01-01"}}, "only.since"),
+        ({"only": {"until": "9999-12-31"}}, "only.until"),
+        ({"only.overrides.lr": 3}, "only.overrides={lr: 3}"),
+        ({"repeats": 3}, "repeats"),
+        ({"html": "~nosuchuser/x"}, "html"),
+        ({"html": "x" * 300}, "html"),
         ({"only": {"commit": "xyz"}}, "only.commit"),
         ({"only": {"overrides": 3}}, "only.overrides"),
         ({"only": {"sinse": "2026-11-23"}}, "did you mean only.since?"),
@@ -181,6 +191,42 @@ def test_a_wrong_option_names_its_key(given: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError) as error:
         chosen(**given)
     assert key in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "~nosuchuser/x"])
+def test_a_name_that_no_folder_can_have_is_one_message(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        select([name])
+    assert error.value.key == "runs"
+
+
+def test_the_logs_inside_of_a_run_that_a_glob_matches_are_no_runs(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "outputs" / "run")
+    logs = run / "csv" / "version_0"
+    logs.mkdir(parents=True)
+    (logs / "metrics.csv").write_text("epoch,step,a\n0,1,0.5\n")
+    assert select([str(tmp_path / "outputs" / "**")]).folders == [run]
+    assert select([str(logs)]).folders == [logs]  # asked for by its name
+
+
+def test_a_key_that_was_left_out_is_one_message() -> None:
+    base = OmegaConf.load(CHECKOUT / "conf" / "compare.yaml")
+    for name in ("hydra", "defaults", "format"):
+        base.pop(name)
+    with pytest.raises(ConfigError, match="is needed"):
+        options(base)  # type: ignore[arg-type]
+
+
+def test_a_day_ends_at_midnight_where_clocks_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        begun, over = times.moment("2026-10-25"), times.end("2026-10-25")
+        assert (over - begun).total_seconds() == 25 * 3600
+        assert times.end("2026-10-25T10:00") == times.moment("2026-10-25T10:00")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_bound_that_is_no_number_is_refused(runs: list[Run]) -> None:

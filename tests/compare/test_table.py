@@ -190,18 +190,34 @@ def test_a_terminal_gets_what_it_has_room_for(tmp_path: Path, monkeypatch: pytes
     assert all(len(line) <= 90 for line in lines[start : start + 4])
 
 
+def test_long_overrides_leave_a_terminal_its_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for number in range(2):
+        lines = [f"key{i}=" + str(number) * (200 if i == 0 else 20) for i in range(9)]
+        make_run(tmp_path / str(number), overrides=lines)
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    terminal.print_table(compared(tmp_path), stream)
+    table = stream.getvalue().splitlines()[1:5]
+    assert all(len(line) <= 80 for line in table) and "0" * 31 + "…" in stream.getvalue()
+    assert "0" * 200 in printed(compared(tmp_path))  # a file gets all of it
+
+
 def test_findings_are_counted(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run")
     (folder / "debugger").mkdir()
     file = folder / "debugger" / "findings.json"
-    assert formats.findings(folder) is None
+    assert reading.read(folder).findings is None
     for text, count in (
         ('{"rules": {"A": {"count": 2}, "B": {"count": 3}}}', 5),
         ("{", None),
         ('{"rules": 3}', None),
     ):
         file.write_text(text)
-        assert formats.findings(folder) == count
+        assert reading.read(folder).findings == count
 
 
 def test_a_value_of_a_group_that_one_lacks_is_a_difference(tmp_path: Path) -> None:

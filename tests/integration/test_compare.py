@@ -85,6 +85,16 @@ def test_each_form_tells_of_the_same_runs(place: Path) -> None:
     assert best[0] == "lr=0.003 batch_size=32 seed=0"
 
 
+def test_a_reader_that_has_enough_is_no_error(place: Path) -> None:
+    words = [sys.executable, str(CHECKOUT / "compare.py"), "format=json"]
+    process = subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=environment())  # fmt: skip
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    assert (process.wait(timeout=60), err) == (128 + signal.SIGPIPE, "")
+
+
 def test_no_torch_and_no_optuna_for_a_table(place: Path) -> None:
     program = (
         "import sys, runpy; sys.argv = ['compare.py']\n"

@@ -39,6 +39,8 @@ def test_parent_and_children_with_every_value(tmp_path: Path) -> None:
     trials = (trial(1), trial(2, "Failed"), trial(3, "InProgress"))
     job = Job(TUNING, "sweep-1", "arn:sweep", "Completed", TIME, trials, metric="valid/top1_best")
     folders = {one.name: make_run(tmp_path / one.name, overrides=["+experiment=b2"]) for one in trials[:2]}
+    with (folders[trials[1].name] / "metrics.csv").open("ab") as file:  # it went wrong, and was killed
+        file.write(b"9,810,inf,nan,nan,1,1,1,1,1,1,1,1,1,1,1,1\n9,900,1,\xff,0.99")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     settings = {"tracking_uri": uri, "experiment": "digits"}
     said: list[str] = []
@@ -58,9 +60,11 @@ def test_parent_and_children_with_every_value(tmp_path: Path) -> None:
         assert child.data.params == {"experiment": "b2", "lr": one.tuned["lr"]}
         minutes = trials.index(one) + 1
         assert child.info.end_time - child.info.start_time == 60_000 * minutes
-        rows = [
-            row for row in csv.DictReader((folders[one.name] / "metrics.csv").open()) if row["valid/top1"]
-        ]
+        with (folders[one.name] / "metrics.csv").open(errors="replace") as file:
+            rows = [row for row in csv.DictReader(file) if row["valid/top1"] not in ("", "nan", None)]
+        rows = [row for row in rows if row["step"] != "900"]  # half a row
+        parents = client.get_metric_history(parent.info.run_id, "valid/top1_best")
+        assert len(parents) == 1  # written twice, it is there once
         history = client.get_metric_history(child.info.run_id, "valid/top1")
         assert [(point.step, point.value) for point in history] == [
             (int(row["step"]), float(row["valid/top1"])) for row in rows

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweepmaker.compare import configs
 from sweepmaker.compare.filters import effective, unquoted
 from sweepmaker.compare.ranking import Goal, Group, best, groups, same
 from sweepmaker.compare.run import Run
@@ -17,12 +17,23 @@ from sweepmaker.compare.series import lower_is_better
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs in their order, and all that tables and pages say of them."""
+    """Runs in their order, and all that tables and pages say of them.
+
+    Attributes:
+        runs: best first.
+        goal: what they are compared by; None where nothing was judged.
+        differing: keys of overrides that are not the same in all.
+        repeats: keys that do not tell runs apart.
+        others: metric and mode that runs were judged by themselves where that is not the goal, with
+            the number of runs.
+    """
 
     runs: Sequence[Run]
     goal: Goal | None
     differing: tuple[str, ...]
     repeats: tuple[str, ...]
+    others: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    _values: dict[Path, dict[str, str | None]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def best(self) -> Run | None:
@@ -35,12 +46,35 @@ class Comparison:
 
     def values(self, run: Run) -> dict[str, str | None]:
         """Of each override that differs: what it was in ``run``."""
-        return {key: effective(run, key) for key in self.differing}
+        known = self._values.get(run.folder)
+        if known is None:
+            known = self._values[run.folder] = {key: effective(run, key) for key in self.differing}
+        return known
 
     @cached_property
     def groups(self) -> list[Group]:
         """Runs that differ in their repeats alone."""
-        return groups(self.runs, self.repeats, self.goal)
+        return groups(self.runs, [self._settings(run) for run in self.runs], self.repeats, self.goal)
+
+    def _settings(self, run: Run) -> dict[str, str | None]:
+        """All that is known of how a run was made: its config as it was written, and what differs."""
+        try:
+            config = configs.flat(configs.load(run.folder, configs.CONFIG))
+        except (OSError, ValueError, RecursionError):
+            config = {}
+        known: dict[str, str | None] = {**config}
+        if config or run.overrides:
+            known |= self.values(run) | {key: effective(run, key) for key in self.repeats}
+        return known
+
+    @cached_property
+    def further_columns(self) -> list[tuple[str, str]]:
+        """Of `further` which figure: ``best`` and ``last``; what a run has once, as of the test, has one."""
+        found = []
+        for name in self.further:
+            once = all(name not in run.metrics or run.metrics[name].count <= 1 for run in self.runs)
+            found += [(name, what) for what in (("best",) if once else ("best", "last"))]
+        return found
 
     @cached_property
     def further(self) -> list[str]:
@@ -61,15 +95,6 @@ def differing(runs: Iterable[Run]) -> tuple[str, ...]:
         for key in keys
         if len({same(value) if (value := effective(run, key)) is not None else None for run in runs}) > 1
     )
-
-
-def findings(folder: Path) -> int | None:
-    """How many findings the debugger's rules had; None where none ran or the file is broken."""
-    try:
-        rules = json.loads((folder / "debugger" / "findings.json").read_bytes())["rules"]
-        return sum(int(rule.get("count") or 0) for rule in rules.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -106,8 +131,9 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "start": None if run.start is None else run.start.isoformat(),
         "seconds": run.seconds,
         "images_per_second": run.images_per_second,
-        "findings": findings(run.folder),
+        "findings": run.findings,
         "weights": run.weights,
+        "unreadable": run.metrics.unreadable,
         "commit": run.commit,
         "dirty": run.dirty if run.commit else None,
         "seed": run.record.get("seed"),

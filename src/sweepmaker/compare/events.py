@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def read(folder: Path, metrics: Metrics) -> None:
         ) from None
     start: float | None = None
     rows: list[dict[str, str]] = []
-    for file in sorted(folder.glob("events.out.tfevents.*"), key=lambda path: path.name):
+    for file in _files(folder):
         row: dict[str, str] = {}
         events = 0
         for event in LegacyEventFileLoader(str(file)).Load():  # it ends at a record that is cut off
@@ -49,6 +50,12 @@ def read(folder: Path, metrics: Metrics) -> None:
         _hand_over(rows, metrics)
         if not events and file.stat().st_size:
             raise ValueError(f"{file.name} is damaged: not one event can be read")
+
+
+def _files(folder: Path) -> list[Path]:
+    """No links and no pipes."""
+    found = folder.glob("events.out.tfevents.*")
+    return sorted(path for path in found if stat.S_ISREG(path.lstat().st_mode))
 
 
 def _scalars(event: Any) -> Iterator[tuple[str, str]]:

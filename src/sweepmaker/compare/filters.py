@@ -5,10 +5,9 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
-from sweepmaker.compare import configs
+from sweepmaker.compare import configs, times
 from sweepmaker.compare.run import Run
 from sweepmaker.compare.settings import Options
 from sweepmaker.config.errors import ConfigError
@@ -26,8 +25,8 @@ def keep(runs: Iterable[Run], options: Options) -> list[Run]:
         ConfigError: an order is asked for of what is no number.
     """
     conditions = {key: _conditions(key, value) for key, value in options.overrides.items()}
-    since = None if options.since is None else _moment(options.since)
-    until = None if options.until is None else _end(options.until)
+    since = None if options.since is None else times.moment(options.since)
+    until = None if options.until is None else times.end(options.until)
     kept = []
     for run in runs:
         if options.state and run.state not in options.state:
@@ -47,13 +46,12 @@ def keep(runs: Iterable[Run], options: Options) -> list[Run]:
 
 def effective(run: Run, key: str) -> str | None:
     """What ``key`` was in a run: its override, or what its config has; None where neither knows it."""
-    if key in run.overrides:
-        return unquoted(run.overrides[key])
     try:
-        top = key.partition(".")[0]
-        return configs.flat(configs.load(run.folder / ".hydra" / "config.yaml", top)).get(key)
-    except (OSError, ValueError):
-        return None
+        if key in run.overrides:
+            return configs.resolved(run.folder, unquoted(run.overrides[key]))
+        return configs.value(run.folder, key)
+    except (OSError, ValueError, RecursionError):  # the page says what is wrong with a config
+        return unquoted(run.overrides[key]) if key in run.overrides else None
 
 
 def unquoted(text: str) -> str:
@@ -89,7 +87,7 @@ def _condition(key: str, value: Any) -> Callable[[str | None], bool]:
     bound = as_number(right)
     if bound is None:
         raise ConfigError(
-            f"{value!r} is no bound", key=f"overrides.{key}", allowed="'<0.1', '>=16', '!=adamw'"
+            f"{value!r} is no bound", key=f"only.overrides.{key}", allowed="'<0.1', '>=16', '!=adamw'"
         )
     compare = _OPERATORS[sign]
     return lambda text: (number := as_number(text)) is not None and compare(number, bound)
@@ -104,13 +102,3 @@ def _same(text: str | None, value: Any) -> bool:
         return True
     left, right = as_number(text), as_number(str(value))
     return left is not None and left == right
-
-
-def _moment(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.astimezone()
-
-
-def _end(text: str) -> datetime:
-    """A day ends with its last second, a time at once."""
-    return _moment(text) + (timedelta(days=1) if len(text) <= len("2026-11-23") else timedelta())

@@ -6,8 +6,11 @@ import csv
 import io
 from collections.abc import Sequence
 
-from sweepmaker.compare.columns import Comparison, direction, findings
+from sweepmaker.compare.columns import Comparison, direction
+from sweepmaker.compare.printing import printable
 from sweepmaker.compare.run import Run
+
+_NAMED = 3  # metrics of a run that are named where several are not finite
 
 
 def short(value: float | None) -> str:
@@ -30,8 +33,9 @@ def header(comparison: Comparison) -> list[str]:
     """Names of the table's columns."""
     goal = comparison.goal
     named = [goal.name, "epoch", "last"] if goal else ["objective", "epoch", "last"]
+    further = (name if what == "best" else f"{name} last" for name, what in comparison.further_columns)
     return [
-        "run", *comparison.differing, *named, *comparison.further,
+        "run", *comparison.differing, *named, *further,
         "state", "duration", "images/s", "findings", "weights", "commit",
     ]  # fmt: skip
 
@@ -41,8 +45,12 @@ def row(comparison: Comparison, run: Run) -> list[str]:
     goal = comparison.goal
     series = run.metrics.get(goal.name) if goal else None
     epoch = run.objective.epoch if run.objective else None
-    further = [run.metrics.get(name) for name in comparison.further]
-    found = findings(run.folder)
+    further = [
+        None if (known := run.metrics.get(name)) is None
+        else known.best(direction(run, name)) if what == "best" else known.last
+        for name, what in comparison.further_columns
+    ]  # fmt: skip
+    found = run.findings
     speed = run.images_per_second
     return [
         str(run.folder),
@@ -50,7 +58,7 @@ def row(comparison: Comparison, run: Run) -> list[str]:
         short(run.value),
         "" if epoch is None else f"{epoch:g}",
         short(series.last if series else None),
-        *(short(one.last if one else None) for one in further),
+        *map(short, further),
         run.state,
         duration(run.seconds),
         "" if speed is None else f"{speed:.0f}",
@@ -68,11 +76,6 @@ def _compact(text: str) -> str:
         return text
 
 
-def printable(text: str) -> str:
-    """Without characters that would move a terminal's cursor or colour it."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
 def group_rows(comparison: Comparison) -> list[list[str]]:
     """Header and rows of groups of repeats; [] where there is none."""
     found = comparison.groups
@@ -87,17 +90,56 @@ def group_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def closing(comparison: Comparison) -> list[str]:
-    """The best run, and a line for each run with a problem."""
+    """The best run and its lead, and a line for each run with a problem."""
     lines = []
-    if (chosen := comparison.best) is not None and comparison.goal is not None:
-        goal = comparison.goal
-        lines.append(f"best: {printable(str(chosen.folder))}  {goal.name}={chosen.value!r} ({goal.mode})")
+    goal = comparison.goal
+    if (chosen := comparison.best) is not None and goal is not None:
+        lines.append(f"best: {chosen.folder}  {goal.name}={chosen.value!r} ({goal.mode}){lead(comparison)}")
+    elif any(run.value is not None for run in comparison.runs):
+        lines.append("no run has a value to compare: the only values are of runs that failed or are broken")
     else:
         lines.append("no run has a value to compare")
+    if comparison.others and goal is not None:
+        judged = ", ".join(f"{n} by {name} ({mode})" for (name, mode), n in comparison.others.items())
+        lines.append(
+            f"compared by {goal.name} ({goal.mode}); by themselves runs were judged otherwise: {judged}"
+        )
     for run in comparison.runs:
-        if run.problem:
-            lines.append(f"{run.state}: {printable(f'{run.folder}: {run.problem}')}")
-    return lines
+        if said := [*([run.problem] if run.problem else []), *losses(run)]:
+            lines.append(f"{run.state}: {run.folder}: {'; '.join(said)}")
+    return [printable(line) for line in lines]
+
+
+def lead(comparison: Comparison) -> str:
+    """By how much the best run is ahead of the next, or how many have the same value; "" for one alone."""
+    chosen = comparison.best
+    values = [
+        run.value for run in comparison.runs if run is not chosen and run.value is not None and run.counts
+    ]
+    if chosen is None or chosen.value is None or not values:
+        return ""
+    equal = sum(value == chosen.value for value in values)
+    if equal:
+        return f"; {equal} more with the same value, this one began first"
+    return f", ahead of the next by {abs(chosen.value - values[0]):.3g}"
+
+
+def tied(comparison: Comparison) -> bool:
+    """Whether another run that counts has the best value too."""
+    chosen = comparison.best
+    rest = [run for run in comparison.runs if run is not chosen and run.counts]
+    return chosen is not None and any(run.value == chosen.value for run in rest)
+
+
+def losses(run: Run) -> list[str]:
+    """What of a run's metrics is not in its figures."""
+    broken = {name: series.broken for name, series in run.metrics.items() if series.broken}
+    found = [f"{name} was nan or infinite {count} times" for name, count in list(broken.items())[:_NAMED]]
+    if len(broken) > _NAMED:
+        found.append(f"and {len(broken) - _NAMED} more metrics likewise")
+    if run.metrics.unreadable:
+        found.append(f"{run.metrics.unreadable} cells or rows of its metrics cannot be read")
+    return found
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -118,7 +160,7 @@ def as_csv(comparison: Comparison) -> str:
         writer.writerow([
             str(run.folder), *comparison.values(run).values(), found and found.name,
             found and found.mode, found and found.value, found and found.epoch, *figures, run.state,
-            run.seconds, run.images_per_second, findings(run.folder), run.weights, run.commit,
+            run.seconds, run.images_per_second, run.findings, run.weights, run.commit,
             run.dirty if run.commit else None, run.problem,
         ])  # fmt: skip
     return text.getvalue()
@@ -130,7 +172,7 @@ def as_markdown(comparison: Comparison) -> str:
     if found := group_rows(comparison):
         tables.append(found)
     return "\n".join(_markdown(table) for table in tables) + "\n" + "\n".join(
-        _cell(line) for line in closing(comparison)
+        f"- {_cell(line)}" for line in closing(comparison)
     ) + "\n"  # fmt: skip
 
 
@@ -141,6 +183,6 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def _cell(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for mark in ("\\", "|", "<", ">", "*", "`", "[", "]", "&", "~"):
+    for mark in ("\\", "_", "|", "<", ">", "*", "`", "[", "]", "&", "~"):
         text = text.replace(mark, f"\\{mark}")
     return printable(text)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from sweepmaker.compare.filters import as_number
+from sweepmaker.compare.printing import printable
 from sweepmaker.compare.run import Objective, Run
 from sweepmaker.compare.series import lower_is_better
 from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError
+
+
+class NotYet(ConfigError):
+    """What was asked for is not there; while runs go on it may come."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,6 @@ class Goal:
 
     name: str
     mode: str
-
-    def better(self, one: float, other: float) -> bool:
-        return one > other if self.mode == "max" else one < other
 
 
 def goal(runs: Sequence[Run], metric: str | None, mode: str | None) -> Goal | None:
@@ -35,16 +38,17 @@ def goal(runs: Sequence[Run], metric: str | None, mode: str | None) -> Goal | No
     if metric is None:
         counts = Counter((run.objective.name, run.objective.mode) for run in runs if run.objective)
         return Goal(*counts.most_common(1)[0][0]) if counts else None
-    own = [run.objective for run in runs if run.objective and run.objective.name == metric]
+    own = Counter(run.objective.mode for run in runs if run.objective and run.objective.name == metric)
     if not own and not any(metric in run.metrics for run in runs):
         names = sorted({name for run in runs for name in run.metrics})
-        raise ConfigError(
+        near = get_close_matches(metric, names, n=1)
+        raise NotYet(
             f"no run has logged {metric}",
             key="metric",
-            allowed=", ".join(names) or "(nothing was logged)",
-            fix=argv.word("metric", names[0]) if names else None,
+            allowed=printable(", ".join(names)) or "(nothing was logged)",
+            fix=argv.word("metric", printable(near[0])) if near else None,
         )
-    default = own[0].mode if own else ("min" if lower_is_better(metric) else "max")
+    default = own.most_common(1)[0][0] if own else ("min" if lower_is_better(metric) else "max")
     return Goal(metric, mode or default)
 
 
@@ -67,8 +71,12 @@ def _judged(run: Run, by: Goal | None) -> Run:
 def _place(run: Run, by: Goal | None) -> tuple[bool, bool, float, float, str]:
     value = math.inf if run.value is None else run.value
     sign = -1 if by is not None and by.mode == "max" else 1
-    begun = run.start.timestamp() if run.start else math.inf  # of equals the first, as SageMaker has it
-    return run.value is None, not run.counts, sign * value, begun, str(run.folder)
+    # of equals the first, as SageMaker has it
+    return run.value is None, not run.counts, sign * value, _begun(run), str(run.folder)
+
+
+def _begun(run: Run) -> float:
+    return run.start.timestamp() if run.start else math.inf
 
 
 def best(runs: Sequence[Run]) -> Run | None:
@@ -96,24 +104,47 @@ class Group:
         return len(self.runs)
 
 
-def groups(runs: Sequence[Run], repeats: Sequence[str], by: Goal | None) -> list[Group]:
-    """Every group of at least two runs that are over and have a value, best mean first."""
-    together: dict[tuple[tuple[str, object], ...], list[Run]] = {}
-    for run in runs:
-        if run.value is None or run.state not in ("completed", "stopped", "unknown"):
+def groups(
+    runs: Sequence[Run], settings: Sequence[Mapping[str, str | None]], repeats: Sequence[str], by: Goal | None
+) -> list[Group]:
+    """Every group of at least two runs that are over and have a value, best mean first.
+
+    Args:
+        runs: all of them.
+        settings: of each run all that is known of how it was made; a run of which nothing is, is like
+            no other one.
+        repeats: keys that do not tell runs apart; of those that are equal in them too the first counts.
+        by: the goal.
+    """
+    together: dict[frozenset[tuple[str, str | None]], dict[object, Run]] = {}
+    for run, own in zip(runs, settings, strict=True):
+        if run.value is None or run.state not in ("completed", "stopped", "unknown") or not own:
             continue
-        rest = {key: text for key, text in run.overrides.items() if key not in repeats}
-        together.setdefault(tuple(sorted((key, same(text)) for key, text in rest.items())), []).append(run)
+        known = {key: None if text is None else same(text) for key, text in own.items()}
+        rest = frozenset((key, text) for key, text in known.items() if key not in repeats)
+        repeat = tuple(known.get(key) for key in repeats)
+        # without a seed each run has one of its own
+        own_repeat: object = run.folder if {None, "null"} & set(repeat) else repeat
+        before = together.setdefault(rest, {}).setdefault(own_repeat, run)
+        if before is not run and _begun(run) < _begun(before):
+            together[rest][own_repeat] = run
     found = []
-    for members in together.values():
+    for repeated in together.values():
+        members = list(repeated.values())
         if len(members) > 1:
-            values = [run.value for run in members if run.value is not None]
-            rest = {key: text for key, text in members[0].overrides.items() if key not in repeats}
-            found.append(Group(rest, tuple(members), statistics.fmean(values), statistics.stdev(values)))
+            common = {key: text for key, text in members[0].overrides.items() if key not in repeats}
+            reached = [run.value for run in members if run.value is not None]
+            try:
+                mean, std = statistics.fmean(reached), statistics.stdev(reached)
+            except OverflowError:  # of values near the largest that there are
+                mean, std = max(reached), math.inf
+            found.append(Group(common, tuple(members), mean, std))
     return sorted(found, key=lambda group: group.mean, reverse=by is not None and by.mode == "max")
 
 
 def same(text: str) -> str:
-    """Equal for texts of the same number: 1e-3 and 0.001."""
+    """Equal for texts of the same value: 1e-3 and 0.001, False and false."""
     number = as_number(text)
-    return text if number is None else repr(number)
+    if number is not None:
+        return repr(number)
+    return text.lower() if text.lower() in ("true", "false", "null") else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sweepmaker.compare.series import Metrics
+
+_DIRTY = "-dirty"  # behind a commit whose files were changed
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Run:
         start: when it began.
         seconds: from start to end, or to now.
         record: the whole run.json; empty where there is none.
+        launched: the commit that a collected trial was launched from, as its launch has it.
+        rules: what the debugger's rules wrote, by their names; None where none ran.
     """
 
     folder: Path
@@ -55,11 +60,20 @@ class Run:
     start: datetime | None = None
     seconds: float | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, Any]] | None = None
+    launched: str | None = None
 
     @property
     def images_per_second(self) -> float | None:
-        value = _part(self.record, "timing").get("images_per_second")
-        return float(value) if isinstance(value, int | float) else None
+        return number(_part(self.record, "timing").get("images_per_second"))
+
+    @property
+    def findings(self) -> int | None:
+        """How many findings the debugger's rules had; None where none ran."""
+        if self.rules is None:
+            return None
+        counts = [rule.get("count") for rule in self.rules.values()]
+        return sum(count for count in counts if isinstance(count, int) and 0 <= count < 2**53)
 
     @property
     def weights(self) -> str | None:
@@ -69,13 +83,13 @@ class Run:
 
     @property
     def commit(self) -> str | None:
-        commit = _part(self.record, "git").get("commit")
+        commit = _part(self.record, "git").get("commit") or (self.launched or "").removesuffix(_DIRTY)
         return str(commit) if commit else None
 
     @property
     def dirty(self) -> bool:
         """Whether files differed from the commit."""
-        return bool(_part(self.record, "git").get("dirty"))
+        return bool(_part(self.record, "git").get("dirty")) or (self.launched or "").endswith(_DIRTY)
 
     @property
     def value(self) -> float | None:
@@ -86,6 +100,17 @@ class Run:
     def counts(self) -> bool:
         """Whether it may be the best: of one that failed nobody knows whether its value would hold."""
         return self.state not in ("failed", "broken")
+
+
+def number(value: Any) -> float | None:
+    """``value`` where it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # JSON's whole numbers have no end
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:

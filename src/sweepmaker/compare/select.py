@@ -17,6 +17,11 @@ DEFAULT = ("outputs", "multirun")
 _MARKS = {"run.json", ".hydra", "metrics.csv"}
 _SWEEP = "multirun.yaml"
 _LAUNCH = "launch.json"
+_DEEPEST = 200  # folders one in another
+
+
+class NoRuns(ConfigError):
+    """There is no run; one may come."""
 
 
 @dataclass
@@ -38,14 +43,22 @@ def select(runs: Sequence[str] | None) -> Selected:
     """
     found = Selected()
     seen: set[str] = set()
-    for root in _roots(runs):
+    globbed: set[Path] = set()
+    for root, by_glob in _roots(runs):
         for folder in _below(root, found.notes):
             if (real := os.path.realpath(folder)) not in seen:
                 seen.add(real)
                 found.folders.append(folder)
+                globbed |= {folder} if by_glob else set()
+    # outputs/** matches the logs inside of a run too, which are no runs of their own
+    found.folders = [
+        folder
+        for folder in found.folders
+        if folder not in globbed or not {*map(str, Path(os.path.realpath(folder)).parents)} & seen
+    ]
     if not found.folders:
         where = " and ".join(runs if runs is not None else DEFAULT)
-        raise ConfigError(
+        raise NoRuns(
             f"there is no run in {where}" + "".join(f"\n  {note}" for note in found.notes),
             key="runs",
             allowed="folders of runs or above them, such as outputs/<date>/<time> or multirun",
@@ -54,25 +67,33 @@ def select(runs: Sequence[str] | None) -> Selected:
     return found
 
 
-def _roots(runs: Sequence[str] | None) -> Iterator[Path]:
+def _roots(runs: Sequence[str] | None) -> Iterator[tuple[Path, bool]]:
+    """Folders, and whether a glob led to them."""
     if runs is None:
-        yield from (Path(name) for name in DEFAULT if Path(name).is_dir())
+        yield from ((Path(name), False) for name in DEFAULT if Path(name).is_dir())
         return
     for given in runs:
-        text = str(Path(given).expanduser())
-        # what is there goes first: names may hold [ and *; the module, as Path.glob takes no absolute pattern
-        found = [text] if Path(text).exists() else glob.glob(text, recursive=True)  # noqa: PTH207
-        matches = sorted(found, key=_natural)
-        folders = [Path(match) for match in matches if Path(match).is_dir()]
+        try:
+            text = str(Path(given).expanduser())
+            # what is there goes first: names may hold [ and *; Path.glob takes no absolute pattern
+            there = Path(text).exists()
+            found = [text] if there else glob.glob(text, recursive=True)  # noqa: PTH207
+            matches = sorted(found, key=_natural)
+            folders = [Path(match) for match in matches if Path(match).is_dir()]
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, not ours, ~nobody
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise ConfigError(f"{given[:80]!r} cannot be looked for: {why}", key="runs") from error
         if not folders:
             is_file = bool(matches)
-            raise ConfigError(
+            raise (ConfigError if is_file else NoRuns)(
                 f"{given} is a file" if is_file else f"nothing matches {given}",
                 key="runs",
                 allowed="folders and globs; what has , or = in it is quoted twice: 'runs=\"a, b=c\"'",
-                fix=argv.word("runs", Path(matches[0]).parent) if is_file else None,
+                fix=argv.word("runs", Path(matches[0]).parent)
+                if is_file
+                else "leave it out: everything below outputs and multirun",
             )
-        yield from folders
+        yield from ((folder, not there) for folder in folders)
 
 
 def _below(root: Path, notes: list[str]) -> Iterator[Path]:
@@ -85,6 +106,9 @@ def _below(root: Path, notes: list[str]) -> Iterator[Path]:
         return
     if _MARKS & names.keys():
         yield root
+        return
+    if len(root.parts) > _DEEPEST:
+        notes.append(f"{str(root)[:80]}...: folders deeper than {_DEEPEST} are not looked at")
         return
     any_run = False
     for name in sorted((name for name, folder in names.items() if folder), key=_natural):

@@ -5,16 +5,21 @@ Whatever the number of epochs, the memory is that of `MOST_POINTS` points a metr
 
 from __future__ import annotations
 
-import csv
 import math
+import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sweepmaker.compare import rows
+
 MOST_POINTS = 400
-_BLOCK = 256  # rows that are turned into columns together
-_PLACE = ("epoch", "step", "seconds")
+_SPLITS = ("train", "val", "valid", "validation", "test")
+_LOWER = {
+    "loss", "losses", "err", "error", "errors", "mae", "mse", "rmse", "perplexity", "ppl", "nll", "bce",
+    "brier", "ece", "fid", "wer", "cer",
+}  # fmt: skip
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class Curve:
@@ -79,8 +84,9 @@ class Series:
         return self.high if mode == "max" else self.low
 
     def best_epoch(self, mode: str) -> float | None:
-        """The epoch in which `best` was first reached."""
-        return self.high_epoch if mode == "max" else self.low_epoch
+        """The epoch in which `best` was first reached; None where it is not known."""
+        found = self.high_epoch if mode == "max" else self.low_epoch
+        return None if found is None or not math.isfinite(found) else found
 
     def add(self, epochs: Sequence[float], seconds: Sequence[float], values: Sequence[float]) -> None:
         """Values with the epoch and the time of each."""
@@ -112,39 +118,36 @@ class Metrics(dict[str, Series]):
         super().__init__()
         self._curves = curves
         self.rows = 0
-        self.unreadable = 0  # cells
+        self.unreadable = 0  # cells, and rows with too many or too few of them
+        self._epoch = math.nan  # of the last row that has one
 
-    def read_csv(self, path: Path) -> None:
+    def read_csv(self, folder: Path, name: str) -> None:
         """Every whole row of a ``metrics.csv``, ours or of Lightning's CSVLogger.
+
+        Args:
+            folder: of the run.
+            name: of the file, relative to it.
 
         Raises:
             ValueError: it is not a table of metrics.
             OSError: it cannot be read.
         """
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            try:
-                reader = csv.reader(_whole(file))
-                names = next(reader, [])
-                if names and not {"epoch", "step"} & set(names):
-                    raise ValueError("it has no column epoch or step")
-                while block := list(islice(reader, _BLOCK)):
-                    self.add(names, block)
-            except csv.Error as error:
-                raise ValueError(str(error)) from error
+        for names, block in rows.blocks(folder, name):
+            self.add(names, block)
 
-    def add(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def add(self, names: Sequence[str], block: Sequence[Sequence[str]]) -> None:
         """Rows of cells as text; empty cells are no values."""
-        fitting = [row for row in rows if len(row) == len(names)]
-        self.unreadable += len(rows) - len(fitting)
+        fitting = [row for row in block if len(row) == len(names)]
+        self.unreadable += len(block) - len(fitting)
         if not fitting:
             return
         columns = dict(zip(names, zip(*fitting, strict=True), strict=True))
         steps = self._numbers(columns.get("step", ())) or [math.nan] * len(fitting)
-        epochs = self._numbers(columns.get("epoch", ())) or steps
+        epochs = self._epochs(columns.get("epoch"), steps)
         seconds = self._numbers(columns.get("seconds", ())) or [math.nan] * len(fitting)
         self.rows += len(fitting)
         for name, cells in columns.items():
-            if name in _PLACE or not name:
+            if name in rows.PLACE or not name:
                 continue
             series = self.get(name)
             if series is None:
@@ -158,6 +161,18 @@ class Metrics(dict[str, Series]):
                     [seconds[i] for i in filled],
                     self._numbers([cells[i] for i in filled]),
                 )
+
+    def _epochs(self, cells: Sequence[str] | None, steps: list[float]) -> list[float]:
+        """Of each row; where a row has none, that of the row before it. Without any they are the steps."""
+        if cells is None and math.isnan(self._epoch):
+            return steps
+        epochs = [math.nan] * len(steps) if cells is None else self._numbers(cells)
+        for i, epoch in enumerate(epochs):
+            if math.isnan(epoch):
+                epochs[i] = self._epoch
+            else:
+                self._epoch = epoch
+        return epochs
 
     def _numbers(self, cells: Sequence[str]) -> list[float]:
         try:
@@ -173,12 +188,9 @@ class Metrics(dict[str, Series]):
             return math.nan
 
 
-def _whole(file: Iterable[str]) -> Iterator[str]:
-    """Lines that end: a run that writes now, or was killed, may have left half of one."""
-    return (line for line in file if line.endswith("\n"))
-
-
 def lower_is_better(name: str) -> bool:
     """What a metric's name says of its direction, where nothing else does."""
-    leaf = name.rpartition("/")[2].lower()
-    return any(word in leaf for word in ("loss", "err", "mae", "mse", "rmse", "perplexity", "nll", "brier"))
+    parts = [part for part in name.split("/") if not part.startswith("dataloader_idx_")] or [name]
+    leaf = parts[-1] if parts[-1].lower() not in _SPLITS else "_".join(parts)  # loss/train
+    words = re.split(r"[\W\d_]+", _CAMEL.sub("_", leaf).lower())
+    return any(word in _LOWER or word.endswith("loss") for word in words)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sweepmaker.compare import times
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.rules import BOOLEAN, NOTHING, TEXT, Rule, either, node, number, one_of
 from sweepmaker.run.record import STATES
@@ -21,7 +21,7 @@ ALL_STATES = (*STATES, "unknown", "broken")
 
 def _is_time(value: Any) -> bool:
     try:
-        datetime.fromisoformat(value)
+        times.moment(value), times.end(value)
     except (TypeError, ValueError):
         return False
     return True
@@ -57,7 +57,7 @@ RULES: dict[str, Rule] = {
     "only.commit": either(_COMMIT, NOTHING),
     "metric": either(TEXT, NOTHING),
     "mode": either(one_of("max", "min"), NOTHING),
-    "repeats": either(Rule(lambda value: list(value or []) == [], "[]"), _list_of(TEXT, "a list of keys")),
+    "repeats": either(Rule(lambda value: value in (None, []), "[]"), _list_of(TEXT, "a list of keys")),
     "format": one_of(*FORMATS),
     "best": BOOLEAN,
     "html": either(TEXT, NOTHING),
@@ -103,9 +103,16 @@ def options(cfg: DictConfig) -> Options:
         if key not in RULES:
             near = get_close_matches(str(key), RULES, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
+            if str(key).startswith("only.overrides."):
+                name = str(key).removeprefix("only.overrides.")
+                hint = f"; overrides go into braces: 'only.overrides={{{name}: {value}}}'"
             raise ConfigError(f"there is no such key{hint}", key=str(key), allowed=", ".join(RULES))
         if not RULES[key].passes(value):
             raise ConfigError(f"{value!r} is not allowed", key=key, allowed=RULES[key].allowed)
+    if missing := [key for key in RULES if key not in given]:
+        raise ConfigError("is needed; null or its default is what it means to leave it out", key=missing[0])
+    if given["html"]:
+        given["html"] = _home(given["html"])
     _go_together(given)
     return Options(
         runs=None if given["runs"] is None else _texts(given["runs"]),
@@ -131,13 +138,24 @@ def _go_together(given: Mapping[str, Any]) -> None:
         raise ConfigError("goes with metric=NAME", key="mode", fix="metric=valid/loss mode=min")
     if given["best"] and given["format"] not in ("table", "json"):
         raise ConfigError("best=true prints two lines, or JSON", key="format", allowed="table, json")
-    if given["html"] and Path(given["html"]).is_dir():
+    try:
+        is_folder = bool(given["html"]) and Path(given["html"]).is_dir()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{given['html'][:80]!r} is no name of a file", key="html") from error
+    if is_folder:
         raise ConfigError(
             f"{given['html']} is a folder", key="html", fix=f"html={given['html']}/compare.html"
         )
     if given["html"] and not Path(given["html"]).absolute().parent.is_dir():
         folder = Path(given["html"]).absolute().parent
         raise ConfigError(f"there is no folder {folder}", key="html", fix=f"mkdir -p {folder}")
+
+
+def _home(text: str) -> str:
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: {error}", key="html") from error
 
 
 def _texts(value: Any) -> tuple[str, ...]:

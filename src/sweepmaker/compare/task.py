@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.compare import filters, formats, ranking, reading, settings, terminal
 from sweepmaker.compare.columns import Comparison, as_json, differing, run_as_json
+from sweepmaker.compare.printing import printable
 from sweepmaker.compare.run import Run
 from sweepmaker.compare.select import select
 from sweepmaker.compare.settings import Options
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.run import atomic
 
 
 def run(cfg: DictConfig) -> None:
@@ -25,9 +29,16 @@ def run(cfg: DictConfig) -> None:
         ConfigError: a wrong key or value, no such folder, no such run.
         UserError: the page cannot be written.
     """
+    plain_output()
     if cfg.action not in ACTIONS:
         raise ConfigError(f"{cfg.action!r} is unknown", key="action", allowed=", ".join(ACTIONS))
     ACTIONS[cfg.action](cfg)
+
+
+def plain_output() -> None:
+    """Let stdout take any text: a folder's name may be no UTF-8, a terminal may lack a letter."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _compare(cfg: DictConfig) -> None:
@@ -42,26 +53,36 @@ def _compare(cfg: DictConfig) -> None:
     show(comparison, options)
 
 
-def compare(options: Options, *, quiet: bool = False) -> Comparison:
-    """Read what ``options`` select and put it in order; ``quiet`` leaves the notes on it out.
+Read = Callable[..., Run]
+
+
+def compare(options: Options, *, quiet: bool = False, read: Read = reading.read) -> Comparison:
+    """Read what ``options`` select and put it in order.
+
+    Args:
+        options: of the comparison.
+        quiet: leave the notes on what was selected out.
+        read: `reading.read`, or one that remembers.
 
     Raises:
         ConfigError: nothing is selected, or nothing passes the filters.
     """
-    kept = _selected(options, quiet=quiet)
+    kept = _selected(options, quiet=quiet, read=read)
     goal = ranking.goal(kept, options.metric, options.mode)
-    return Comparison(ranking.judged(kept, goal), goal, differing(kept), options.repeats)
+    own = [(run.objective.name, run.objective.mode) for run in kept if run.objective]
+    others = Counter(one for one in own if goal and not options.metric and one != (goal.name, goal.mode))
+    return Comparison(ranking.judged(kept, goal), goal, differing(kept), options.repeats, others)
 
 
-def _selected(options: Options, *, quiet: bool = False) -> list[Run]:
+def _selected(options: Options, *, quiet: bool = False, read: Read = reading.read) -> list[Run]:
     selected = select(options.runs)
     for note in () if quiet else selected.notes:
-        print(note, file=sys.stderr)
+        print(printable(note), file=sys.stderr)
     curves = options.html is not None
-    runs = [reading.read(folder, curves=curves) for folder in selected.folders]
+    runs = [read(folder, curves=curves) for folder in selected.folders]
     kept = filters.keep(runs, options)
     if not kept:
-        raise ConfigError(
+        raise ranking.NotYet(
             f"none of {len(runs)} runs passes the filters",
             key=", ".join(_filters(options)),
             fix="leave one of them out",
@@ -118,17 +139,28 @@ def show(comparison: Comparison, options: Options) -> None:
 def _show_best(comparison: Comparison, form: str) -> None:
     chosen = comparison.best
     if chosen is None:
-        raise ConfigError("no run has a value to compare", key="best", fix="metric=NAME, or other runs")
+        failed = any(run.value is not None for run in comparison.runs)
+        why = "; the only values are of runs that failed or are broken" if failed else ""
+        raise ranking.NotYet(
+            f"no run has a value to compare{why}", key="best", fix="metric=NAME, or other runs"
+        )
+    if formats.tied(comparison):
+        print(formats.lead(comparison).lstrip("; "), file=sys.stderr)
     if form == "json":
-        print(json.dumps(run_as_json(chosen), indent=2, ensure_ascii=False))
+        print(_json(run_as_json(chosen)))
         return
-    print(shlex.join(chosen.lines))
-    print(chosen.folder)
+    for line in (shlex.join(chosen.lines), str(chosen.folder)):
+        # what a program reads stays as it is; a terminal would follow what is in it
+        print(printable(line) if sys.stdout.isatty() else line)
+
+
+def _json(content: object) -> str:
+    return json.dumps(atomic.finite(content), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 _TEXTS: dict[str, Callable[[Comparison], str]] = {
     "csv": formats.as_csv,
-    "json": lambda comparison: json.dumps(as_json(comparison), indent=2, ensure_ascii=False) + "\n",
+    "json": lambda comparison: _json(as_json(comparison)) + "\n",
     "markdown": formats.as_markdown,
 }
 

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from sweepmaker.compare.columns import Comparison
-from sweepmaker.compare.formats import closing, group_rows, header, printable, row
+from sweepmaker.compare.formats import closing, group_rows, header, row
+from sweepmaker.compare.printing import printable
 
 # what a terminal has no room for, the first first
 _LESS = ("commit", "weights", "findings", "images/s", "epoch", "last", "duration")
+
+_LONGEST = 32  # letters of a cell in a terminal; a file gets all of them
 
 
 def print_table(comparison: Comparison, stream: TextIO | None = None) -> None:
@@ -28,13 +31,19 @@ def print_table(comparison: Comparison, stream: TextIO | None = None) -> None:
         tables.append(found)
     room = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
     for table in tables:
-        lines, left_out = _lines([[printable(cell) for cell in cells] for cells in table], room, comparison)
+        limit = room if room == sys.maxsize else _LONGEST
+        cut = [[cells[0], *(_cut(cell, limit) for cell in cells[1:])] for cells in table]
+        lines, left_out = _lines([[printable(cell) for cell in cells] for cells in cut], room, comparison)
         stream.writelines(f"{line}\n" for line in lines)
         if left_out:
             print(f"(no room for {', '.join(left_out)}; format=csv has everything)", file=stream)
         print(file=stream)
     for line in closing(comparison):
         print(line, file=stream)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def common_folder(comparison: Comparison) -> str:
@@ -53,10 +62,11 @@ def _lines(table: list[list[str]], room: int, comparison: Comparison) -> tuple[l
     widths = {i: max(cell_len(cells[i]) for cells in table) for i in range(len(table[0]))}
     names = table[0]
     left_out: list[str] = []
-    for name in (*_LESS, *reversed(comparison.further)):
+    further = [name for name in names if name.removesuffix(" last") in comparison.further]
+    for name in (*_LESS, *reversed(further), *reversed(comparison.differing)):
         if sum(widths.values()) + 2 * (len(widths) - 1) <= room:
             break
-        if name in names and name not in comparison.differing:
+        if name in names and names.index(name) in widths:
             del widths[names.index(name)]
             left_out.append(name)
     numeric = _numeric(names, table[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -61,6 +62,8 @@ def start(
         code = stop.exit_code
     except RunFailed as failed:
         code = _sweep_summary(failed)
+    except BrokenPipeError:
+        code = unheard()
     except Exception as error:
         known = disk.full(error) or hydra_errors.explain(error, sys.argv)
         if known is None:
@@ -69,8 +72,17 @@ def start(
         else:
             report(known)
             code = known.exit_code
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = unheard()
     sys.exit(code)
+
+
+def unheard() -> int:
+    """Whoever read the output (``head``) has enough: nothing is wrong, and nobody is there to be told."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed
+    return 128 + signal.SIGPIPE  # as every program in a pipe
 
 
 def _mode_is_given(words: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from sweepmaker.config.errors import ConfigError
+from sweepmaker.run import untrusted
 from sweepmaker.run.disk import reason
 from sweepmaker.run.record import HEARTBEAT_S, age_s
 
@@ -38,12 +39,13 @@ def read(folder: Path | str) -> dict[str, Any] | None:
 
     Raises:
         ValueError: the file is not the JSON object that this program writes.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is a link or anything but a file.
     """
-    path = Path(folder) / "run.json"
-    if not path.exists():
+    try:
+        text = untrusted.read_inside(Path(folder), "run.json").decode()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = json.loads(text)
     if not isinstance(record, dict) or "state" not in record:
         raise ValueError("it is not a run.json of this program")
     for name, kind in _KINDS.items():
@@ -77,5 +79,9 @@ def _alive(record: dict[str, Any]) -> bool:
     if pid == os.getpid():
         return True
     here = record.get("host", socket.gethostname()) == socket.gethostname()
-    gone = here and not (isinstance(pid, int) and psutil.pid_exists(pid))
-    return not gone and age_s(str(record.get("heartbeat"))) < STALE_S
+    # a number that no process can have is answered with an OverflowError
+    gone = here and not (isinstance(pid, int) and 0 < pid < 2**31 and psutil.pid_exists(pid))
+    try:
+        return not gone and age_s(str(record.get("heartbeat"))) < STALE_S
+    except (ValueError, OverflowError):
+        raise ValueError(f"heartbeat is {record.get('heartbeat')!r}") from None

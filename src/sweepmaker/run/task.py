@@ -114,6 +114,8 @@ def _known(cfg: DictConfig, earlier: dict[str, Any] | None) -> dict[str, object]
         # what it found out holds until this process knows better, which it may not live to
         names = ("timing", "weights", "choices", "data", "git", "versions", "hardware")
         known |= {name: earlier[name] for name in names if earlier.get(name)}
+        if "timing" in known:  # it goes on, so the end that the earlier process wrote is none
+            known["timing"] = {**earlier["timing"], "end": None}
     return known
 
 

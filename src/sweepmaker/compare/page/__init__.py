@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ def render(content: dict[str, Any]) -> str:
 
 def as_script(content: Any) -> str:
     """JSON that is safe inside a ``<script>`` element: it holds none of ``< > &`` and no line separator."""
-    text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(atomic.finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     # a lone surrogate (of a file name that is no UTF-8) has no place in a file
@@ -75,13 +74,3 @@ def as_script(content: Any) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

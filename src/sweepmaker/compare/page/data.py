@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sweepmaker.compare.columns import Comparison, direction, findings
+from sweepmaker.compare.columns import Comparison, direction
 from sweepmaker.compare.filters import as_number
 from sweepmaker.compare.page import details, differences
 from sweepmaker.compare.page.arrays import Pool
 from sweepmaker.compare.page.importance import importance
 from sweepmaker.compare.page.space import log_keys, numbers
+from sweepmaker.compare.parts import attempt
 from sweepmaker.compare.run import Run
 
 _CURVES_CHARACTERS = 5_000_000  # of all curves together; metrics beyond it are left out, and that is said
@@ -27,7 +29,12 @@ def collect(comparison: Comparison, page: Path) -> dict[str, Any]:
     log = log_keys(dict.fromkeys(run.folder.absolute().parent for run in runs), taken)
     pool = Pool()
     curves, left_out = _curves(comparison, pool)
-    environment = differences.compact([differences.environment(run) for run in runs])
+    empty: dict[str, str] = {}
+    environment = [attempt(run, "run.json", partial(differences.environment, run), empty) for run in runs]
+    config = [attempt(run, "config", partial(differences.config, run), empty) for run in runs]
+    confusion = None
+    if chosen is not None:
+        confusion = attempt(chosen, "confusion", partial(details.confusion, chosen), None)
     return {
         "title": f"{len(runs)} runs compared" if len(runs) > 1 else "1 run",
         "made": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -39,7 +46,7 @@ def collect(comparison: Comparison, page: Path) -> dict[str, Any]:
         "repeats": list(comparison.repeats),
         "best": None if chosen is None else list(runs).index(chosen),
         "metrics": comparison.metrics,
-        "further": comparison.further,
+        "further": comparison.further_columns,
         "curve_metrics": [name for name in _ordered(comparison) if name not in left_out and name in curves],
         "left_out": left_out,
         "pool": pool.texts,
@@ -53,9 +60,9 @@ def collect(comparison: Comparison, page: Path) -> dict[str, Any]:
             for group in comparison.groups
         ],
         "importance": _importance(comparison, values, log),
-        "config": differences.compact([differences.config(run) for run in runs]),
-        "environment": environment,
-        "confusion": None if chosen is None else details.confusion(chosen),
+        "config": differences.compact(config),
+        "environment": differences.compact(environment),
+        "confusion": confusion,
     }  # fmt: skip
 
 
@@ -66,29 +73,33 @@ def _numeric(taken: Sequence[float | None], values: Sequence[dict[str, str | Non
 
 def _run(run: Run, values: dict[str, str | None], page: Path) -> dict[str, Any]:
     shown = {}
+    nothing: list[dict[str, Any]] = []
+    no_links: list[dict[str, str]] = []
     for name, series in run.metrics.items():
         shown[name] = [series.best(direction(run, name)), series.last]
     return {
         "name": str(run.folder),
         "state": run.state,
-        "problem": run.problem,
         "line": run.lines,
         "values": values,
+        "numbers": {key: number for key, text in values.items() if (number := as_number(text)) is not None},
         "value": run.value,
         "epoch": run.objective.epoch if run.objective else None,
         "metrics": shown,
         "not_finite": {name: series.broken for name, series in run.metrics.items() if series.broken},
+        "unreadable": run.metrics.unreadable,
         "start": None if run.start is None else run.start.timestamp(),
         "seconds": run.seconds,
         "speed": run.images_per_second,
-        "findings": findings(run.folder),
-        "found": details.findings(run.folder),
-        "profile": details.profile(run.folder),
+        "findings": run.findings,
+        "found": attempt(run, "debugger/findings.json", partial(details.findings, run), nothing),
+        "profile": attempt(run, "profiler/summary.json", partial(details.profile, run), None),
         "weights": run.weights,
         "commit": run.commit,
         "dirty": run.dirty,
         "pruned": run.state == "stopped",
-        "links": details.links(run.folder, page),
+        "links": attempt(run, "links", partial(details.links, run, page), no_links),
+        "problem": run.problem,  # the last, as any of these may add to it
     }
 
 
@@ -128,15 +139,19 @@ def _importance(
     params: list[dict[str, str | float]] = []
     objectives: list[float] = []
     for run, one in zip(comparison.runs, values, strict=True):
-        known = {key: text for key in keys if (text := one[key]) is not None}
-        if run.value is None or not run.counts or len(known) < len(keys):
+        if run.value is None or not run.counts:
             continue
+        texts = {key: text or "(not there)" for key in keys for text in [one[key]]}  # a choice like another
         params.append(
-            {key: text if (number := as_number(text)) is None else number for key, text in known.items()}
+            {key: text if (number := as_number(text)) is None else number for key, text in texts.items()}
         )
         objectives.append(run.value)
     mixed = {key for key in keys if len({type(one[key]) for one in params}) > 1}
     for one_run in params:
         one_run |= {key: str(one_run[key]) for key in mixed}
     mode = comparison.goal.mode if comparison.goal else "max"
-    return importance(params, objectives, mode, log)
+    found = importance(params, objectives, mode, log)
+    failed = sum(run.value is not None and not run.counts for run in comparison.runs)
+    without = sum(run.value is None for run in comparison.runs)
+    reasons = [f"{failed} failed or broken"] * (failed > 0) + [f"{without} without a value"] * (without > 0)
+    return found | {"left_out": "left out: " + ", ".join(reasons) if reasons else None}

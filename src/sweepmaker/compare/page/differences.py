@@ -8,7 +8,6 @@ from typing import Any
 
 from sweepmaker.compare import configs
 from sweepmaker.compare.run import Run
-from sweepmaker.run.disk import reason
 
 
 def compact(nodes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -31,11 +30,12 @@ def compact(nodes: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 
 def config(run: Run) -> dict[str, str]:
-    """The flat config of a run; what is wrong with it in its place."""
-    try:
-        return configs.config(run.folder)
-    except (OSError, ValueError) as error:
-        return {"(config)": f"cannot be read: {reason(error)}"}
+    """The flat config of a run.
+
+    Raises:
+        ValueError, OSError: as `configs.load`.
+    """
+    return configs.config(run.folder)
 
 
 def environment(run: Run) -> dict[str, str]:

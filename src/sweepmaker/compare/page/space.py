@@ -10,7 +10,9 @@ from typing import Any
 
 from sweepmaker.compare import configs
 from sweepmaker.compare.filters import as_number
+from sweepmaker.run import untrusted
 
+_SWEEP = "multirun.yaml"
 _LOG = re.compile(r"\btag\(\s*log\b|\bloguniform\b|'?log'?\s*:\s*true", re.IGNORECASE)
 _LINEAR = re.compile(r"\binterval\(|\buniform\b|\brange\(")
 _DECADES = 20.0  # a list of values that spans more than this factor, evenly in its logarithm
@@ -28,7 +30,7 @@ def log_keys(folders: Iterable[Path], values: Mapping[str, Sequence[float | None
     """
     said: dict[str, bool] = {}
     for folder in folders:
-        said |= _of_multirun(folder / "multirun.yaml") | _of_launch(folder / "launch.json")
+        said |= _of_multirun(folder) | _of_launch(folder)
     found = set()
     for key, taken in values.items():
         numbers = [value for value in taken if value is not None]
@@ -39,10 +41,11 @@ def log_keys(folders: Iterable[Path], values: Mapping[str, Sequence[float | None
     return found
 
 
-def _of_launch(path: Path) -> dict[str, bool]:
+def _of_launch(folder: Path) -> dict[str, bool]:
     """The ranges of a tuning job's request."""
     try:
-        config = json.loads(path.read_bytes())["request"]["HyperParameterTuningJobConfig"]
+        request = json.loads(untrusted.read_inside(folder, "launch.json"))["request"]
+        config = request["HyperParameterTuningJobConfig"]
         ranges = config.get("ParameterRanges") or {}
         return {
             str(one["Name"]): one.get("ScalingType") in ("Logarithmic", "ReverseLogarithmic")
@@ -50,19 +53,19 @@ def _of_launch(path: Path) -> dict[str, bool]:
             for one in ranges.get(kind) or []
             if one.get("ScalingType") not in (None, "Auto")
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except Exception:  # what made the sweep has other words for it: the values decide
         return {}
 
 
-def _of_multirun(path: Path) -> dict[str, bool]:
+def _of_multirun(folder: Path) -> dict[str, bool]:
     """The sweep's own words, ours or a Hydra sweeper's."""
     try:
-        lines = [str(line) for line in configs.load(path, "overrides").get("overrides") or []]
-        hydra = configs.load(path, "hydra").get("hydra") or {}
+        lines = [str(line) for line in configs.load(folder, _SWEEP, "overrides").get("overrides") or []]
+        hydra = configs.load(folder, _SWEEP, "hydra").get("hydra") or {}
         lines += [str(line) for line in (hydra.get("overrides") or {}).get("task") or []]
         params: Any = (hydra.get("sweeper") or {}).get("params") or {}
         lines += [f"{key}={value}" for key, value in params.items()]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except Exception:  # likewise
         return {}
     found = {}
     for line in lines:

@@ -15,9 +15,15 @@ function domain(values, log) {
     if (value > high) high = value;
   }
   if (low > high) return log ? [1, 10] : [0, 1];
-  if (log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** 0.04, high * (high / low) ** 0.04];
-  const room = low === high ? Math.abs(low) * 0.1 || 1 : (high - low) * 0.04;
-  return [low - room, high + room];
+  // what differs by a rounding error only is one value to an axis: no tick fits in between
+  const equal = high / 2 - low / 2 < 1e-12 * Math.max(Math.abs(low), Math.abs(high));
+  const within = (value) => Math.min(Number.MAX_VALUE / 4, Math.max(-Number.MAX_VALUE / 4, value));
+  if (log) {
+    const [a, b] = [Math.log10(low), Math.log10(high)], room = equal ? 0.3 : (b - a) * 0.04;
+    return [10 ** Math.max(-307, a - room), 10 ** Math.min(307, b + room)];
+  }
+  const room = equal ? Math.abs(low) * 0.1 || 1 : high * 0.04 - low * 0.04;
+  return [within(low - room), within(high + room)];
 }
 function scale([low, high], [from, to], log) {
   const f = log ? Math.log10 : (value) => value;
@@ -28,7 +34,9 @@ function unscale([low, high], [from, to], log) {
   const f = log ? Math.log10 : (value) => value, g = log ? (value) => 10 ** value : (value) => value;
   return (place) => g(f(low) + ((place - from) / (to - from)) * (f(high) - f(low)));
 }
+const MOST_TICKS = 100; // whatever the figures are, a plot is drawn in the end
 function ticks([low, high], count, log) {
+  if (!(high > low) || !Number.isFinite(high - low)) return [low];
   if (log) {
     const from = Math.ceil(Math.log10(low) - 1e-9), to = Math.floor(Math.log10(high) + 1e-9);
     const decades = [];
@@ -45,7 +53,7 @@ function ticks([low, high], count, log) {
   const rough = (high - low) / Math.max(1, count), power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * power).find((one) => one >= rough) || rough;
   const found = [];
-  for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i += 1) found.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9 && found.length < MOST_TICKS; i += 1) found.push(Number((i * step).toPrecision(12)));
   return found;
 }
 function tickText(value) {

@@ -12,7 +12,7 @@ function drawBest() {
   const said = lead === null ? "" : lead === 0 ? `${rest.filter((one) => one.value === run.value).length} more runs have the same value; this one began first.` : `Ahead of the next by ${short(lead)}.`;
   const figures = el("div", { class: "figures" }, figure(short(run.value), `${goal[0]} (${goal[1]})`, run.value),
     ...(run.epoch === null ? [] : [figure(String(run.epoch), "epoch")]),
-    ...further.filter((name) => run.metrics[name]).map((name) => figure(short(run.metrics[name][1]), name, run.metrics[name][1])),
+    ...further.filter(([name, what]) => what === "best" && run.metrics[name]).map(([name]) => figure(short(run.metrics[name][0]), name, run.metrics[name][0])),
     ...(run.seconds === null ? [] : [figure(duration(run.seconds), "duration")]));
   const command = run.line.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\"'\"'")}'`)).join(" ");
   put("best", el("h2", { text: `Best: ${label(run)}` }), figures, el("p", { class: "muted", text: said }), el("pre", { text: `python train.py ${command}` }),

@@ -23,7 +23,8 @@ function curveOf(run) {
   const found = run.curves[state.metric];
   if (!found) return null;
   const xs = series(found[state.x === "epoch" ? 0 : 1]);
-  return Number.isNaN(xs[0]) ? null : { run, xs, ys: smoothed(series(found[2]), state.smooth), thinned: found[3] };
+  const ys = smoothed(series(found[2]), state.smooth), known = (_, i) => !Number.isNaN(xs[i]);
+  return xs.some((x) => !Number.isNaN(x)) ? { run, xs: xs.filter(known), ys: ys.filter(known), thinned: found[3] } : null;
 }
 function line(context, plot, curve, log) {
   if (curve.xs.length === 1) { // ended in its first epoch: a point

@@ -2,11 +2,11 @@
 const further = data.further;
 const columns = [
   { name: "run", text: true, of: (run) => label(run), full: (run) => run.name },
-  ...data.keys.map((key) => ({ name: key.name, text: !key.numeric, of: (run) => (key.numeric ? toNumber(run.values[key.name]) : run.values[key.name]), full: (run) => run.values[key.name] })),
+  ...data.keys.map((key) => ({ name: key.name, text: !key.numeric, of: (run) => (key.numeric ? numberOf(run, key) : run.values[key.name]), show: (run) => written(run, key) ?? "", full: (run) => run.values[key.name] })),
   { name: goal[0], of: (run) => run.value, best: true },
   { name: "epoch", of: (run) => run.epoch },
   { name: "last", of: (run) => run.metrics[goal[0]]?.[1] ?? null },
-  ...further.map((name) => ({ name, of: (run) => run.metrics[name]?.[1] ?? null })),
+  ...further.map(([name, what]) => ({ name: what === "best" ? name : `${name} last`, of: (run) => run.metrics[name]?.[what === "best" ? 0 : 1] ?? null })),
   { name: "state", text: true, of: (run) => run.state },
   { name: "duration", of: (run) => run.seconds, show: (run) => duration(run.seconds) },
   { name: "images/s", of: (run) => run.speed, show: (run) => (run.speed === null ? "" : Math.round(run.speed)) },
@@ -17,15 +17,24 @@ const columns = [
 const rows = new Map();
 const haystack = runs.map((run) => [run.name, run.state, run.problem, run.weights, run.commit, ...run.line].join(" ").toLowerCase());
 
+const unknown = new Set(); // names in the filter that are no column
+// A column, a metric at its best, or a key of the config that is the same in all rows.
+function columnOf(name) {
+  const is = (other) => other.toLowerCase() === name, metric = data.metrics.find(is);
+  const key = Object.keys(data.config.base).find(is) ?? data.config.own.flatMap(Object.keys).find(is);
+  return columns.find((one) => is(one.name)) || (metric && { of: (run) => run.metrics[metric]?.[0] ?? null })
+    || (key && { of: (run) => (key in data.config.own[run.index] ? data.config.own[run.index][key] : data.config.base[key] ?? null) });
+}
 function condition(word) {
   const found = /^([^<>=!]+)(<=|>=|!=|<|>|=)(.*)$/.exec(word);
-  const column = found && (columns.find((one) => one.name === found[1]) || (data.metrics.includes(found[1]) && { of: (run) => run.metrics[found[1]]?.[0] ?? null }));
+  const column = found && columnOf(found[1].toLowerCase());
+  if (found && !column) unknown.add(found[1]);
   if (!column) return (run) => haystack[run.index].includes(word.toLowerCase());
-  const [, , sign, right] = found, bound = toNumber(right);
+  const [, , sign, right] = found, bound = toNumber(right.replace(/(?<=\d)_(?=\d)/g, ""));
   return (run) => {
     const value = column.of(run), number = typeof value === "number" ? value : toNumber(value);
     const same = bound !== null && number !== null ? number === bound : String(value ?? "").toLowerCase() === right.toLowerCase();
-    if (sign === "=") return same;
+    if (sign === "=") return same || (column.name === "commit" && right.length >= 4 && String(value ?? "").startsWith(right.toLowerCase()));
     if (sign === "!=") return !same;
     if (number === null || bound === null) return false;
     return sign === "<" ? number < bound : sign === ">" ? number > bound : sign === "<=" ? number <= bound : number >= bound;
@@ -34,7 +43,8 @@ function condition(word) {
 let shownNow = null;
 function shown() {
   if (shownNow === null) {
-    const tests = state.filter.split(/\s+/).filter(Boolean).map(condition);
+    unknown.clear();
+    const tests = state.filter.replace(/\s*(<=|>=|!=|<|>|=)\s*/g, "$1").split(/\s+/).filter(Boolean).map(condition);
     shownNow = runs.filter((run) => tests.every((test) => test(run)) && brushed(run));
   }
   return shownNow;
@@ -98,14 +108,14 @@ function drawTable() {
   }
   if (byId("filter").value !== state.filter) byId("filter").value = state.filter;
   byId("clear").disabled = state.chosen.length === 0;
-  byId("count").textContent = `${list.length} of ${runs.length} runs shown, ${state.chosen.length} selected`;
+  byId("count").textContent = `${list.length} of ${runs.length} runs shown, ${state.chosen.length} selected${unknown.size ? `; no column ${[...unknown].join(", ")}` : ""}`;
 }
 function drawGroups() {
   if (!data.groups.length) return;
   const keys = data.keys.filter((key) => !data.repeats.includes(key.name)).map((key) => key.name);
   const head = [...keys, `${goal[0]}: mean ± std`, "n"];
   put("groups", el("h3", { text: `Over repeats (${data.repeats.join(", ")})` }), plain(head, data.groups.map((group) => [
-    ...keys.map((key) => short(toNumber(group.values[key]) ?? group.values[key])), `${short(group.mean)} ± ${group.std.toPrecision(2)}`, group.n])));
+    ...keys.map((key) => group.values[key]), `${short(group.mean)} ± ${group.std === null ? "?" : group.std.toPrecision(2)}`, group.n])));
 }
 function plain(head, body) {
   return el("div", { class: "scroll plain", tabindex: "0", role: "region", "aria-label": head.join(", ") }, el("table", {},
