@@ -79,21 +79,24 @@ class Desk:
         self._store.truncate(size)
         if self._store.size < size:
             log.warning("%s is shorter than the checkpoint knew it: rules begin anew", self._store.path)
-        known: Names | None = None
         self._quiet = True
         for stored in store.read(self._store.path):
             observation = self._reader.read(stored)
-            known = self._reader.names
             if observation is not None:
                 self._engine.show(observation)
                 self._ended = isinstance(observation, End)
         self._quiet = False
-        if known is None or (known.parameters, known.activations) != (names.parameters, names.activations):
-            self._append(record(names))
-            self._reader.read(record(names))
-            self._reader.read(record(names))
+        if not self._store.size:
+            self.name(names)  # of a run that goes on they may change again before its first step
         self._write()
         self._watch()
+
+    def name(self, names: Names) -> None:
+        """What the columns of the steps from here on stand for; stored where it is new."""
+        known = self._reader.names
+        if (known.parameters, known.activations) != (names.parameters, names.activations):
+            self._append(record(names))
+            self._reader.read(record(names))
 
     def take(self, observation: Observation) -> None:
         """Store an observation and show it to the rules."""
