@@ -85,6 +85,29 @@ def test_a_fault_of_the_debugger_itself_does_not_end_the_training(
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.network.modules())
 
 
+class Follower:
+    """A trainer of a process that is not the first, or one that failed before it began."""
+
+    is_global_zero = False
+
+
+def test_only_the_first_process_writes_what_was_found(tmp_path: Path) -> None:
+    node = {"rules": {"WeightUpdateRatio": {"large_threshold": 0.1}}}
+    fit(tmp_path, node, Net(conv_net(), adam(0.1)))
+    path = tmp_path / "debugger" / "findings.json"
+    found = path.read_bytes()
+    assert b"IssuesFound" in found
+    other: Any = Debugger(settings.check(node), tmp_path / "debugger")
+    other.on_exception(Follower(), None, RuntimeError())
+    other.turn_off(Follower(), "broken")
+    assert path.read_bytes() == found
+    first = Follower()
+    first.is_global_zero = True
+    again: Any = Debugger(settings.check(node), tmp_path / "debugger")
+    again.on_exception(first, None, RuntimeError("before the training goes on"))
+    assert path.read_bytes() == found, "a run that could not be resumed keeps its findings"
+
+
 def test_a_finding_can_stop_the_run_and_the_best_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,7 +59,7 @@ def _guarded(hook: Hook) -> Hook:
             if trainer.world_size > 1:
                 raise  # the others wait for this process's numbers
             log.exception("the debugger is off from here; the training goes on")
-            self.turn_off(f"{type(error).__name__}: {error}")
+            self.turn_off(trainer, f"{type(error).__name__}: {error}")
 
     return guarded  # type: ignore[return-value]
 
@@ -96,12 +96,13 @@ class Debugger(Callback):
         self._evaluated = False
         self._findings = 0
 
-    def turn_off(self, reason: str) -> None:
+    def turn_off(self, trainer: Trainer, reason: str) -> None:
         """Watch no more; every rule that has not fired ends as Error."""
         self.off = True
         if self._sampler is not None:
             self._sampler.abort()
-        self._desk.fail(reason)
+        if trainer.is_global_zero:  # the folder is shared, and only its desk knows what was found
+            self._desk.fail(reason)
 
     # --- resuming
 
@@ -120,7 +121,7 @@ class Debugger(Callback):
         sharded = type(trainer.strategy).__name__
         if sharded in _SHARDED:
             log.warning("no debugger rules with %s: no process sees a whole gradient", sharded)
-            self.turn_off(f"gradients are spread over processes ({sharded})")
+            self.turn_off(trainer, f"gradients are spread over processes ({sharded})")
             return
         state, self._state = self._state or {}, None
         sampler = self._sampler = Sampler(self._settings, self.every_n_steps, trainer, pl_module)
@@ -222,7 +223,8 @@ class Debugger(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self._sampler is not None:
             self._sampler.abort()
-        self._desk.cut_off()
+        if trainer.is_global_zero:
+            self._desk.cut_off()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
