@@ -55,7 +55,7 @@ def update(document: dict[str, Any], ml: Path, *, ended: bool = False) -> None:
         name = invoked.get(entry["RuleConfigurationName"]) or entry["RuleConfigurationName"]
         report = found.get(_OURS.get(name, name))
         status, detail = _of(report)
-        if status is None and ended:
+        if status is None and ended and entry["RuleEvaluationStatus"] == "InProgress":
             status = "Stopped" if report is not None else "Error"
             detail = (
                 None if report is not None else f"InternalServerError: {name} was not evaluated by the run"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,11 @@ def made(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value() if name in lazy else value for name, value in settings.items()}
 
 
-@pytest.mark.parametrize("rule", FAULTS)
+def marked(names: Iterable[str], slow: set[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
+
+
+@pytest.mark.parametrize("rule", marked(FAULTS, {"Overfit", "Overtraining", "LossNotDecreasing"}))
 def test_the_rule_finds_its_fault(rule: str, tmp_path: Path) -> None:
     settings, where, by_step = FAULTS[rule]
     document = train(tmp_path, **made(settings))
@@ -136,13 +140,14 @@ HEALTHY: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize("name", marked(HEALTHY, set(HEALTHY) - {"tanh"}))
 def test_a_healthy_network_lets_no_rule_fire(name: str, tmp_path: Path) -> None:
     document = train(tmp_path, **made(HEALTHY[name]))
     assert fired(document) == {}
     assert {rule["status"] for rule in document["rules"].values()} == {"NoIssuesFound"}
 
 
+@pytest.mark.slow
 def test_a_run_that_differs_from_another_is_told(tmp_path: Path) -> None:
     for name in ("first", "same"):
         rules = {"SimilarAcrossRuns": {"other_trials": [str(tmp_path / "first")]}} if name == "same" else None

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from torch import nn
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import Tensor, nn
 
 from sweepmaker.debugger import batches, settings, store
 from sweepmaker.debugger.callback import Debugger
-from sweepmaker.debugger.observations import Observation
-from sweepmaker.debugger.rules import Rule
+from sweepmaker.debugger.observations import Observation, Step
+from sweepmaker.debugger.rules import Finding, Rule
 from tests.debugger import two_processes
-from tests.debugger.networks import Net, adam, conv_net, deep_net, digits, loaders, train
+from tests.debugger.networks import Batch, Net, adam, conv_net, deep_net, digits, loaders, sgd, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(many workers|num_workers).*")
 
@@ -28,6 +30,22 @@ class Broken(Rule):
 
     def observe(self, observation: Observation) -> Any:
         raise ZeroDivisionError("my mistake")
+
+
+@dataclass
+class Odd(Rule):
+    """Gives what is no finding."""
+
+    def observe(self, observation: Observation) -> Any:
+        return ["something"]
+
+
+@dataclass
+class Numbers(Rule):
+    """Gives NumPy's numbers."""
+
+    def on_step(self, step: Step) -> Any:
+        yield Finding(np.int64(step.step), step.epoch, "x", np.float32(0.5), np.float32(0.25), "m", "a")  # type: ignore[arg-type]
 
 
 def records(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -47,11 +65,14 @@ def fit(folder: Path, node: dict[str, Any], module: Net, epochs: int = 1, **opti
 
 
 def test_a_rule_that_fails_is_an_error_and_hurts_nobody(tmp_path: Path) -> None:
-    node = {"rules": {"Mine": {"_target_": f"{__name__}.Broken"}, "ExplodingTensor": {}}}
+    own = {name: {"_target_": f"{__name__}.{name}"} for name in ("Odd", "Numbers")}
+    node = {"rules": {"Mine": {"_target_": f"{__name__}.Broken"}, "ExplodingTensor": {}, **own}}
     fit(tmp_path, node, Net(conv_net(), adam()))
     rules = json.loads((tmp_path / "debugger" / "findings.json").read_text())["rules"]
     assert (rules["Mine"]["status"], rules["Mine"]["reason"]) == ("Error", "ZeroDivisionError: my mistake")
     assert rules["ExplodingTensor"]["status"] == "NoIssuesFound"
+    assert rules["Odd"]["reason"] == "TypeError: observe gave 'something', which is no Finding"
+    assert (rules["Numbers"]["findings"][0]["value"], rules["Numbers"]["findings"][0]["step"]) == (0.5, 0)
 
 
 def test_a_fault_of_the_debugger_itself_does_not_end_the_training(
@@ -62,6 +83,29 @@ def test_a_fault_of_the_debugger_itself_does_not_end_the_training(
     document = train(tmp_path, module.network)
     assert {rule["status"] for rule in document["rules"].values()} == {"Error"}
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.network.modules())
+
+
+class Follower:
+    """A trainer of a process that is not the first, or one that failed before it began."""
+
+    is_global_zero = False
+
+
+def test_only_the_first_process_writes_what_was_found(tmp_path: Path) -> None:
+    node = {"rules": {"WeightUpdateRatio": {"large_threshold": 0.1}}}
+    fit(tmp_path, node, Net(conv_net(), adam(0.1)))
+    path = tmp_path / "debugger" / "findings.json"
+    found = path.read_bytes()
+    assert b"IssuesFound" in found
+    other: Any = Debugger(settings.check(node), tmp_path / "debugger")
+    other.on_exception(Follower(), None, RuntimeError())
+    other.turn_off(Follower(), "broken")
+    assert path.read_bytes() == found
+    first = Follower()
+    first.is_global_zero = True
+    again: Any = Debugger(settings.check(node), tmp_path / "debugger")
+    again.on_exception(first, None, RuntimeError("before the training goes on"))
+    assert path.read_bytes() == found, "a run that could not be resumed keeps its findings"
 
 
 def test_a_finding_can_stop_the_run_and_the_best_is_kept(
@@ -84,6 +128,95 @@ def test_activations_of_any_module_are_watched_and_no_hook_stays(tmp_path: Path)
     assert names["parameters"][0] == "1.weight"
     assert any(one["inactive"] for one in records(tmp_path, "step"))
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+class Renamed(Net):
+    """Calls its validation loss as nobody else does."""
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log(self.called, nn.functional.cross_entropy(self(batch[0]), batch[1]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("called", "found"), [("valid/ce_loss", True), ("quality", False)])
+def test_validations_are_seen_whatever_their_loss_is_called(called: str, found: bool, tmp_path: Path) -> None:
+    module = Renamed(conv_net(), adam())
+    module.called = called  # type: ignore[assignment]
+    fit(tmp_path, {"rules": {"Confusion": {}}}, module, limit_train_batches=2)
+    (seen,) = records(tmp_path, "evaluation")
+    assert (seen["loss"] is not None) is found
+    assert sum(seen["support"]) == 397, "predictions need no loss"
+
+
+class Gradual(Net):
+    """The head trains alone for an epoch."""
+
+    def on_train_epoch_start(self) -> None:
+        self.network.requires_grad_(self.current_epoch > 0)
+        self.network[-1].requires_grad_(True)  # type: ignore[index, union-attr]
+
+    on_train_start = on_train_epoch_start
+
+
+def test_layers_that_are_freed_on_the_way_are_watched_from_then_on(tmp_path: Path) -> None:
+    module = Gradual(conv_net(), adam())
+    module.on_train_epoch_start = module.on_train_start = lambda: Gradual.on_train_epoch_start(module)  # type: ignore[method-assign]
+    module.network.requires_grad_(False)
+    module.network[-1].requires_grad_(True)  # type: ignore[index, union-attr]
+    fit(tmp_path, {"rules": {"VanishingGradient": {}}}, module, epochs=2)
+    names = [one["parameters"] for one in records(tmp_path, "names")]
+    assert names[0] == ["10.weight", "10.bias"]
+    assert len(names) == 2 and names[1][0] == "0.weight" and names[1][-2:] == names[0]
+    last = records(tmp_path, "step")[-1]["columns"]
+    assert all(value > 0 for value in last["grad_mean"]) and len(last["grad_mean"]) == len(names[1])
+
+
+def test_losses_are_those_of_a_batch_however_many_make_a_step(tmp_path: Path) -> None:
+    losses, network = [], conv_net()
+    for parts in (1, 4):
+        folder = tmp_path / str(parts)
+        fit(folder, {"rules": {"Overfit": {}}}, Net(network, sgd(0.0)), accumulate_grad_batches=parts)
+        losses.append(
+            [records(folder, "step")[0]["losses"][0], records(folder, "evaluation")[0]["train_loss"]]
+        )
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+class Seldom(Net):
+    """Steps by itself, once in four batches."""
+
+    def __init__(self, network: nn.Module, optimizer: Any) -> None:
+        super().__init__(network, optimizer)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        optimizer: Any = self.optimizers()
+        loss = super().training_step(batch, batch_idx)
+        self.manual_backward(loss)
+        if batch_idx % 4 == 3:
+            optimizer.step()
+            optimizer.zero_grad()
+        return loss
+
+
+def test_a_module_that_steps_by_itself_is_sampled_where_it_steps(tmp_path: Path) -> None:
+    fit(tmp_path, {"rules": {"VanishingGradient": {}}}, Seldom(conv_net(), adam()))
+    steps = records(tmp_path, "step")
+    assert [one["step"] for one in steps] == list(range(10))
+    assert all(one["columns"]["update_mean"][0] > 0 for one in steps)
+    assert len(steps[1]["losses"]) == 4
+
+
+def test_gradients_are_unscaled_also_where_a_fused_optimizer_does_it(tmp_path: Path) -> None:
+    taken = []
+    for fused in (False, True):
+        folder = tmp_path / str(fused)
+        precision = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
+        module = Net(conv_net(), adam(fused=fused))
+        rules = {"rules": {"PoorWeightInitialization": {}}}
+        fit(folder, rules, module, limit_train_batches=2, plugins=[precision])
+        taken.append(records(folder, "step")[0]["columns"])
+    for column in ("grad_mean", "grad_l2", "grad_max", "grad_nonzero", "grad_p5", "grad_p95"):
+        assert taken[1][column] == pytest.approx(taken[0][column], rel=1e-3, abs=1e-9), column
 
 
 @pytest.mark.slow

@@ -47,6 +47,14 @@ def test_what_is_gone_cannot_be_asked_otherwise(run: tuple[Path, dict[str, Any]]
     node["rules"]["SaturatedActivation"]["threshold_tanh_max"] = 5.0
     with pytest.raises(ConfigError, match=r"observed with 6, and cannot be asked with 5"):
         reevaluate(run[0], node)
+    node = preset("sane")
+    node["rules"]["StalledTraining"]["threshold"] = 5
+    with pytest.raises(ConfigError, match=r"observed with 1800, and cannot be asked with 5"):
+        reevaluate(run[0], node)
+    with pytest.raises(ConfigError) as caught:  # one line that can be typed, with all that differs
+        reevaluate(run[0], preset("aws"))
+    fix = str(caught.value)
+    assert "threshold_tanh_min=-6 " in fix and "SaturatedActivation.threshold_sigmoid_max=10" in fix
 
 
 def test_a_run_that_goes_on_or_was_cut_off_can_be_asked(

@@ -21,6 +21,21 @@ pytestmark = [
 ]
 
 CONF = Path(__file__).parents[2] / "conf" / "debugger"
+
+
+class Freed(Net):
+    """Its first layer trains from the second epoch on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers[0].requires_grad_(False)
+
+    def on_train_epoch_start(self) -> None:
+        self.layers[0].requires_grad_(self.current_epoch > 0)
+
+    on_train_start = on_train_epoch_start
+
+
 FITS: dict[str, dict[str, Any]] = {
     "plain": {},
     "all ways to sum": {"module": Everything},
@@ -30,6 +45,7 @@ FITS: dict[str, dict[str, Any]] = {
     "no validation": {"objective": "train/mean", "trainer": {"limit_val_batches": 0}},
     "one cycle": {"module": lambda: Net("one_cycle")},
     "manual optimization": {"module": Manual},
+    "layers that are freed": {"module": Freed},
 }
 
 

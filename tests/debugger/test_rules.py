@@ -111,11 +111,39 @@ def test_update_ratio() -> None:
     assert fired_at(rule("WeightUpdateRatio"), ending) == []
 
 
+def test_a_weight_that_the_optimizer_does_not_have_needs_no_other_learning_rate() -> None:
+    moved = {"grad_mean": [1, 1, 1], "weight_mean": [1, 1, 1], "update_mean": [0.0, 1e-3, 1e-3]}
+    assert found(rule("WeightUpdateRatio"), [step(0, **moved)]) == []
+    still = moved | {"update_mean": [0.0, 0.0, 0.0]}  # a learning rate below what float32 tells apart
+    assert [found.override for found in found(rule("WeightUpdateRatio"), [step(0, **still)])] == ["lr=1"]
+
+
+def test_a_head_of_zeros_has_no_poor_variance() -> None:
+    zeros = {"weight_var": [0.0, 0.0, 1.0], "weight_mean": [0.0, 0.0, 1.0]}
+    assert found(rule("TensorVariance", min_threshold=1e-10), [step(0, **zeros)]) == []
+
+
+def test_losses_that_are_equal_by_chance_have_changed_between() -> None:
+    same = rule("UnchangedTensor", collection_names=["losses"])
+    assert fired_at(same, [step(number, losses=[0.51, 0.49, 0.5]) for number in range(5)]) == []
+    assert fired_at(same, [step(number, losses=[0.5] * 3) for number in range(3)]) == [2]
+
+
+def test_a_trained_network_may_go_on_where_it_is() -> None:
+    sane = {"num_steps": 100, "smooth": True, "settled_percent": 10.0}
+    flat = [step(number, losses=[0.05] * 25) for number in range(0, 500, 25)]
+    assert fired_at(rule("LossNotDecreasing", **sane), flat) == []
+
+
+def test_losses_that_are_not_finite_are_not_overtraining() -> None:
+    assert found(rule("Overtraining"), [evaluation(NAN, NAN, number) for number in range(20)]) == []
+
+
 def test_all_zero_and_variance() -> None:
     zero = {"grad_nonzero": [1, 0, 0], "weight_mean": [1, 0, 1]}
     assert [found.where for found in found(rule("AllZero"), [step(0, **zero)])] == ["b"]
     assert found(rule("AllZero", patience=2), [step(0, **zero)]) == []
-    spread = {"weight_var": [200.0, 1e-12, 1.0]}
+    spread = {"weight_var": [200.0, 1e-12, 1.0], "weight_mean": [1.0, 1.0, 1.0]}
     assert found(rule("TensorVariance"), [step(0, **spread)]) == []
     out = found(rule("TensorVariance", max_threshold=10.0, min_threshold=1e-5), [step(0, **spread)])
     assert [(finding.where, finding.value) for finding in out] == [("a", 200.0)]

@@ -13,8 +13,9 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
+from sweepmaker.callbacks.ema import AveragedWeights
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.debugger.smdebug import network_of, refuse
+from sweepmaker.debugger.smdebug import SmdebugHook, network_of, refuse
 from tests.debugger.networks import Net, adam, conv_net
 from tests.integration.runs import CHECKOUT, TINY, environment, train
 
@@ -87,6 +88,7 @@ def two_networks() -> Net:
         (lambda: Net(torch.compile(conv_net()), adam()), {}, "compiled network"),  # type: ignore[arg-type]
         (lambda: Net(conv_net(), adam()), {"precision": "bf16-true"}, "cannot save bfloat16"),
         (lambda: Net(conv_net(), adam()), {"callbacks": [EMAWeightAveraging()]}, "EMAWeightAveraging"),
+        (lambda: Net(conv_net(), adam()), {"callbacks": [AveragedWeights()]}, "AveragedWeights"),
         (two_networks, {}, "the module has 2: network, other"),
     ],
 )
@@ -102,3 +104,24 @@ def test_the_network_is_registered_and_never_the_module() -> None:
     assert network_of(module) is module.network
     refuse(trainer(), module)
     assert sys.modules.get("smdebug") is None
+
+
+class Hook:
+    """Stands for smdebug's, which this environment cannot have."""
+
+    def __init__(self, out_dir: Path) -> None:
+        self.out_dir = str(out_dir)
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_run_that_fails_closes_the_hook_too(tmp_path: Path) -> None:
+    module = Net(conv_net(), adam())
+    hook, made = Hook(tmp_path), SmdebugHook.__new__(SmdebugHook)
+    made._hook, made._network = hook, module.network
+    made.on_exception(trainer(), module, RuntimeError("no memory"))
+    made.teardown(trainer(), module, "fit")
+    assert hook.closed == 1
+    assert (tmp_path / "training_job_end.ts").exists(), "readers wait for it"

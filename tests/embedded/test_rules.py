@@ -56,6 +56,15 @@ def test_statuses_follow_the_findings(tmp_path: Path) -> None:
     assert "Other was not evaluated" in told[rules.KEY][2]["StatusDetails"]
 
 
+def test_what_was_found_stays_where_the_file_is_gone_at_the_end(tmp_path: Path) -> None:
+    told = document()
+    path = write(tmp_path, json.dumps({"rules": {"VanishingGradient": {"status": "IssuesFound"}}}))
+    rules.update(told, tmp_path)
+    path.unlink()
+    rules.update(told, tmp_path, ended=True)
+    assert shown(told) == {"vanishing": "IssuesFound", "stalled": "Error", "other": "Error"}
+
+
 def test_a_job_without_rules_has_no_statuses() -> None:
     job = documents.training_job({"TrainingJobName": NAME, "AlgorithmSpecification": {}})
     assert rules.KEY not in job.document

@@ -50,16 +50,17 @@ class Activations:
         self.types: list[str] = []
         self.compiled = False
         self._modules: list[nn.Module] = []
+        self._dense: list[bool] = []  # behind a dense layer: units are on the last axis
         self._bounds = bounds
         self._handles: list[RemovableHandle] = []
-        self._find(module, "")
+        self._find(module, "", None)
         self._active: dict[int, Tensor] = {}  # sums over samples of each unit's share, float32 [units]
         self._samples: dict[int, int] = {}
         self._window: int | None = None  # samples; by the first batch, so that all processes agree
         self._first = False
         self._sampled: dict[int, dict[str, Tensor]] = {}
 
-    def _find(self, module: nn.Module, name: str) -> None:
+    def _find(self, module: nn.Module, name: str, before: nn.Module | None) -> None:
         if is_compiled(module):
             self.compiled = True
             return
@@ -68,11 +69,16 @@ class Activations:
             self.names.append(name)
             self.types.append(kind)
             self._modules.append(module)
+            self._dense.append(isinstance(before, nn.Linear))
+        before = None
         for child, part in module.named_children():
-            self._find(part, f"{name}.{child}" if name else child)
+            self._find(part, f"{name}.{child}" if name else child, before)
+            if next(part.parameters(recurse=False), None) is not None and type(part) not in TYPES:
+                before = part
 
     def begin(self, *, first: bool) -> None:
         """Watch the next forward pass; ``first``: the inputs' variance too."""
+        self.stop()  # those of a batch that was skipped
         self._first = first
         self._sampled = {}
         for place, module in enumerate(self._modules):
@@ -124,8 +130,9 @@ class Activations:
         return hook
 
     def _add(self, place: int, active: Tensor) -> None:
-        """Add one batch, bool [B, C, ...] or [B, ..., C] of three dimensions, to the window."""
-        units = 2 if active.ndim == 3 else 1  # [B, tokens, C] of transformers
+        """Add one batch, bool [B, C, ...], or [B, ..., C] behind a dense layer, to the window."""
+        # [B, tokens, C] of transformers, [B, H, W, C] of ConvNeXt and Swin
+        units = active.ndim - 1 if self._dense[place] or active.ndim == 3 else 1
         others = [axis for axis in range(active.ndim) if axis != units]
         share = active.sum(dim=others, dtype=torch.float32) / (active.numel() / active.shape[units])
         if self._window is None:

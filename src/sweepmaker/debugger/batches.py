@@ -14,6 +14,8 @@ from torchmetrics import Metric
 from sweepmaker.debugger.activations import is_compiled
 
 MOST_CLASSES = 20_000  # whole numbers above this are no labels
+MOST_CONFUSED = 2_048  # a matrix of more classes takes more memory, at every batch, than it is worth
+_LABELS = ("label", "labels", "target", "targets", "y")  # a batch with names has other numbers too
 _CONFUSIONS = 50  # pairs of classes that are kept
 
 
@@ -36,6 +38,8 @@ def images_of(batch: Any) -> Tensor | None:
 
 def labels_of(batch: Any) -> Tensor | None:
     """Labels int64 [B]; None where there are none."""
+    if isinstance(batch, Mapping) and (named := [batch[name] for name in _LABELS if name in batch]):
+        batch = named
     for part in _tensors(batch):
         if part.ndim == 1 and part.dtype in (torch.int64, torch.int32) and len(part):
             return part.detach()
@@ -86,8 +90,12 @@ class Logits:
 
 @torch.no_grad()
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean loss without label smoothing, which a validation loss does not have either."""
-    return functional.cross_entropy(logits.float(), labels.long())
+    """The mean loss without label smoothing, which a validation loss does not have either.
+
+    Labels that are no class do not count: on a GPU they would end the process.
+    """
+    fits = (labels >= 0) & (labels < logits.shape[1])
+    return functional.cross_entropy(logits.float(), torch.where(fits, labels.long(), -100), ignore_index=-100)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,9 +24,24 @@ from sweepmaker.debugger.settings import EVERY_N_STEPS, Settings
 log = logging.getLogger(__name__)
 
 METRIC = "debugger/findings"
-VALIDATION_LOSSES = ("valid/loss", "val/loss", "val_loss", "valid_loss", "validation/loss", "validation_loss")
+_VALIDATION_LOSSES = (
+    "valid/loss",
+    "val/loss",
+    "val_loss",
+    "valid_loss",
+    "validation/loss",
+    "validation_loss",
+)
 _SHARDED = ("FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy")
+_ANY_LOSS = re.compile(r"val.*loss")
 Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+
+def validation_loss(trainer: Trainer) -> str | None:
+    """What the module calls its validation loss; of several the first by the alphabet, None without one."""
+    shown = trainer.callback_metrics
+    usual = (name for name in _VALIDATION_LOSSES if name in shown)
+    return next(usual, None) or next((name for name in sorted(shown) if _ANY_LOSS.match(name)), None)
 
 
 def _guarded(hook: Hook) -> Hook:
@@ -43,7 +59,7 @@ def _guarded(hook: Hook) -> Hook:
             if trainer.world_size > 1:
                 raise  # the others wait for this process's numbers
             log.exception("the debugger is off from here; the training goes on")
-            self.turn_off(f"{type(error).__name__}: {error}")
+            self.turn_off(trainer, f"{type(error).__name__}: {error}")
 
     return guarded  # type: ignore[return-value]
 
@@ -80,12 +96,13 @@ class Debugger(Callback):
         self._evaluated = False
         self._findings = 0
 
-    def turn_off(self, reason: str) -> None:
+    def turn_off(self, trainer: Trainer, reason: str) -> None:
         """Watch no more; every rule that has not fired ends as Error."""
         self.off = True
         if self._sampler is not None:
             self._sampler.abort()
-        self._desk.fail(reason)
+        if trainer.is_global_zero:  # the folder is shared, and only its desk knows what was found
+            self._desk.fail(reason)
 
     # --- resuming
 
@@ -104,7 +121,7 @@ class Debugger(Callback):
         sharded = type(trainer.strategy).__name__
         if sharded in _SHARDED:
             log.warning("no debugger rules with %s: no process sees a whole gradient", sharded)
-            self.turn_off(f"gradients are spread over processes ({sharded})")
+            self.turn_off(trainer, f"gradients are spread over processes ({sharded})")
             return
         state, self._state = self._state or {}, None
         sampler = self._sampler = Sampler(self._settings, self.every_n_steps, trainer, pl_module)
@@ -112,11 +129,8 @@ class Debugger(Callback):
             sampler.load_state_dict(state["sampler"], pl_module.device)
             self._evaluated = state["evaluated"]
         if trainer.is_global_zero:
-            names = Names(
-                sampler.parameters, sampler.trained.shapes, sampler.layers,
-                sampler.activations.types, sampler.classes, self._fresh, self._settings.recorded(),
-            )  # fmt: skip
-            self._desk.begin(names, state.get("size", 0), (trainer.global_step, trainer.current_epoch))
+            place = (trainer.global_step, trainer.current_epoch)
+            self._desk.begin(self._names(), state.get("size", 0), place)
             for observation in sampler.before(trainer) if not state else ():
                 self._desk.take(observation)
         self._decide(trainer)
@@ -132,7 +146,7 @@ class Debugger(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        self._of().gradients(optimizer)
+        self._of().gradients(trainer, optimizer)
 
     @_guarded
     def on_train_batch_end(
@@ -146,6 +160,7 @@ class Debugger(Callback):
             self._take(trainer, observation)
         if record is not None:
             if trainer.is_global_zero:
+                self._desk.name(self._names())
                 self._desk.take_step(record)
             self._decide(trainer)
 
@@ -172,14 +187,12 @@ class Debugger(Callback):
     @_guarded
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._watches(trainer):
-            shown = trainer.callback_metrics
-            name = next((each for each in VALIDATION_LOSSES if each in shown), None)
-            self._evaluate(trainer, pl_module, None if name is None else float(shown[name]))
+            name = validation_loss(trainer)
+            loss = None if name is None else float(trainer.callback_metrics[name])
+            self._evaluate(trainer, loss, self._of().confusion(trainer, pl_module))
 
-    def _evaluate(self, trainer: Trainer, module: LightningModule, loss: float | None) -> None:
-        sampler = self._of()
-        train_loss = sampler.train_loss(trainer)
-        counts = sampler.confusion(trainer, module) if loss is not None else None
+    def _evaluate(self, trainer: Trainer, loss: float | None, counts: dict[str, Any] | None) -> None:
+        train_loss = self._of().train_loss(trainer)
         place = (trainer.global_step, trainer.current_epoch)
         self._take(trainer, Evaluation(*place, loss, train_loss, **(counts or {})))
         self._evaluated = True
@@ -192,7 +205,7 @@ class Debugger(Callback):
         for observation in self._of().first(trainer, anyway=True):
             self._take(trainer, observation)
         if not self._evaluated and not sum(trainer.num_val_batches):
-            self._evaluate(trainer, pl_module, None)
+            self._evaluate(trainer, None, None)
         self._evaluated = False
         self._findings = self._desk.count
         trainer.callback_metrics[METRIC] = torch.tensor(float(self._findings))
@@ -210,13 +223,21 @@ class Debugger(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self._sampler is not None:
             self._sampler.abort()
-        self._desk.cut_off()
+        if trainer.is_global_zero:
+            self._desk.cut_off()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
             self._desk.close()
 
     # --- parts
+
+    def _names(self) -> Names:
+        sampler = self._of()
+        return Names(
+            sampler.parameters, sampler.trained.shapes, sampler.layers,
+            sampler.activations.types, sampler.classes, self._fresh, self._settings.recorded(),
+        )  # fmt: skip
 
     def _of(self) -> Sampler:
         assert self._sampler is not None, "training has not begun"

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sweepmaker.config.errors import UserError
 from sweepmaker.debugger import findings, store
 from sweepmaker.debugger.engine import Engine
 from sweepmaker.debugger.observations import End, Names, Observation, Reader, Stall, record
@@ -39,6 +40,7 @@ class Desk:
         self._engine = Engine(settings.rules, self._say)
         self._quiet = False
         self._ended = False
+        self._watches = False  # what an earlier process found has been read
         self._begun = time.monotonic()
         self._place = (0, 0)
         self._lock = threading.RLock()  # the watchdog's thread takes part
@@ -79,21 +81,25 @@ class Desk:
         self._store.truncate(size)
         if self._store.size < size:
             log.warning("%s is shorter than the checkpoint knew it: rules begin anew", self._store.path)
-        known: Names | None = None
         self._quiet = True
         for stored in store.read(self._store.path):
             observation = self._reader.read(stored)
-            known = self._reader.names
             if observation is not None:
                 self._engine.show(observation)
                 self._ended = isinstance(observation, End)
         self._quiet = False
-        if known is None or (known.parameters, known.activations) != (names.parameters, names.activations):
-            self._append(record(names))
-            self._reader.read(record(names))
-            self._reader.read(record(names))
+        if not self._store.size:
+            self.name(names)  # of a run that goes on they may change again before its first step
+        self._watches = True
         self._write()
         self._watch()
+
+    def name(self, names: Names) -> None:
+        """What the columns of the steps from here on stand for; stored where it is new."""
+        known = self._reader.names
+        if (known.parameters, known.activations) != (names.parameters, names.activations):
+            self._append(record(names))
+            self._reader.read(record(names))
 
     def take(self, observation: Observation) -> None:
         """Store an observation and show it to the rules."""
@@ -107,6 +113,7 @@ class Desk:
                 "gap_s": round(self._watchdog.longest_gap_s(), 3) if self._watchdog else 0.0,
             }
         with self._lock:
+            self._ended = False  # a run that is given more epochs goes on after its end
             self._append(stored)
             observation = self._reader.read(stored)
             if observation is not None and self._engine.show(observation):
@@ -131,7 +138,7 @@ class Desk:
     def cut_off(self) -> None:
         """The training was interrupted or failed."""
         self.close()
-        if self._store.size and not self._ended:
+        if self._watches and not self._ended:
             self._engine.end("Stopped")
             self._write()
 
@@ -155,7 +162,10 @@ class Desk:
                 self._watchdog.start()
 
     def _stalled(self, gap_s: float) -> None:
-        self.take(Stall(*self._place, round(gap_s, 3)))
+        try:
+            self.take(Stall(*self._place, round(gap_s, 3)))
+        except UserError as error:  # in a thread of its own: the training meets the full disk itself
+            log.warning("a stall of %.0f s could not be kept: %s", gap_s, error.message)
 
     def _append(self, stored: dict[str, Any]) -> None:
         self._store.append(stored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sweepmaker.debugger.findings import Report
 from sweepmaker.debugger.observations import Observation
@@ -43,7 +44,7 @@ class Engine:
         changed = False
         for one in list(self._watched):
             try:
-                found = list(one.rule.observe(observation))
+                found = [_plain(finding) for finding in one.rule.observe(observation)]
             except Exception as error:  # a rule that fails must never hurt the training
                 self._failed(one, error)
                 changed = True
@@ -78,3 +79,17 @@ class Engine:
         report = self.reports[one.name]
         report.status, report.reason = "Error", f"{type(error).__name__}: {error}"
         log.warning("rule %s failed and is off from here: %s", one.name, report.reason)
+
+
+def _plain(finding: Finding) -> Finding:
+    """With numbers that JSON has: a rule of one's own may give NumPy's.
+
+    Raises:
+        TypeError: it gave something else.
+    """
+    if not isinstance(finding, Finding):
+        raise TypeError(f"observe gave {finding!r}, which is no Finding")
+    return replace(
+        finding, step=int(finding.step), epoch=int(finding.epoch), value=float(finding.value),
+        threshold=float(finding.threshold),
+    )  # fmt: skip

@@ -70,12 +70,19 @@ def _read(folder: Path) -> tuple[Names, list[Observation]]:
 
 def _same_as_recorded(asked: Settings, names: Names, folder: Path) -> None:
     """Activations were counted against these bounds while they were there, and are gone."""
+    others = []
     for one in asked.rules:
         for parameter in one.rule.RECORDED:
-            was, now = names.settings.get(parameter), one.rule.parameters[parameter]
+            known = names.settings
+            was, now = (
+                known.get(f"{one.name}.{parameter}", known.get(parameter)),
+                one.rule.parameters[parameter],
+            )
             if was is not None and was != now:
-                raise ConfigError(
-                    f"{folder} was observed with {was:g}, and cannot be asked with {now:g}",
-                    key=f"debugger.rules.{one.name}.{parameter}",
-                    fix=f"debugger.rules.{one.name}.{parameter}={was:g}, or train again",
-                )  # fmt: skip
+                others.append((f"debugger.rules.{one.name}.{parameter}", was, now))
+    if others:
+        key, was, now = others[0]
+        raise ConfigError(
+            f"{folder} was observed with {was:.7g}, and cannot be asked with {now:.7g}", key=key,
+            fix=" ".join(f"{key}={was:.7g}" for key, was, _ in others) + ", or train again",
+        )  # fmt: skip

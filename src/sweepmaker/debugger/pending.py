@@ -9,6 +9,8 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from sweepmaker.debugger.batches import MOST_CLASSES
+
 
 def fetch(parts: Mapping[str, Tensor], trainer: Trainer, local: set[str]) -> dict[str, list[float]]:
     """One transfer of one-dimensional tensors to the host.
@@ -122,7 +124,7 @@ class FirstBatches:
         """Add one batch of ``count`` images with ``pixels`` each: moments [4, C]."""
         known = self._moments
         if known is None or known.shape != moments.shape:
-            self._moments = moments
+            self._moments, self._pixels, self._seen["images"] = moments, 0, 0
         else:
             self._moments = torch.cat([known[:2] + moments[:2], torch.maximum(known[2:], moments[2:])])
         self._pixels += count * pixels
@@ -155,8 +157,10 @@ class FirstBatches:
 
     def labels(self, *, anyway: bool = False) -> list[int] | None:
         """Images of each class, once; None before there are enough (``anyway``: with fewer)."""
-        if not self._ready("labels", anyway) or not self._counts or min(self._counts) < 0:
+        if not self._ready("labels", anyway) or not self._counts:
             return None
+        if min(self._counts) < 0 or max(self._counts) > MOST_CLASSES:
+            return None  # numbers of something else
         return [self._counts.get(label, 0) for label in range(max(self._counts) + 1)]
 
     def _ready(self, what: str, anyway: bool) -> bool:

@@ -32,15 +32,13 @@ class Sampler:
     def __init__(self, settings: Settings, every: int, trainer: Trainer, module: LightningModule) -> None:
         self._settings = settings
         self._every = every
-        self.trained = Trained(module)
+        self._module = module
         compiled = getattr(module, "_compiler_ctx", None) is not None
-        self.activations = Activations(torch.nn.Module() if compiled else module, settings.recorded())
+        self.activations = Activations(torch.nn.Module() if compiled else module, settings.bounds())
         self.activations.compiled |= compiled
         self._logits = batches.Logits(module) if not compiled else None
         self.classes = _classes(trainer)
-        below = _below(self.trained.names)
-        self.parameters = [name.removeprefix(below) for name in self.trained.names]
-        self.layers = [name.removeprefix(below) for name in self.activations.names]
+        self._name()
         self._losses = pending.Losses()
         samples = int(settings.parameter("ClassImbalance", "samples", 0))
         self._counts = _class_counts(trainer) if samples else None
@@ -60,6 +58,13 @@ class Sampler:
         self._lr = self._peak_lr = 0.0
         self._wants_logits = False
         self._confusion: Tensor | None = None
+
+    def _name(self) -> None:
+        """Find what trains now, and what to call it and the activations."""
+        self.trained = Trained(self._module)
+        below = _below(self.trained.names)
+        self.parameters = [name.removeprefix(below) for name in self.trained.names]
+        self.layers = [name.removeprefix(below) for name in self.activations.names]
 
     def abort(self) -> None:
         """Leave no hook behind."""
@@ -82,6 +87,8 @@ class Sampler:
         """
         step, batches_in_epoch = trainer.global_step, trainer.num_training_batches
         if self._due(step) and _completes_step(trainer, index):
+            if not self.trained.is_current():
+                self._name()
             self._place = (step, trainer.current_epoch)
             self.activations.begin(first=self._samples < self._initial_steps)
         if self._smoothing and self._logits is not None and batches_in_epoch != float("inf"):
@@ -98,15 +105,19 @@ class Sampler:
         if self._first.wants("labels") and (labels := batches.labels_of(batch)) is not None:
             self._first.add_labels(labels)
 
-    def gradients(self, optimizer: Optimizer) -> None:
+    def gradients(self, trainer: Trainer, optimizer: Optimizer) -> None:
         """Gradients are whole, and ``optimizer`` is about to step."""
         if self._place is None:
             return
+        # a fused optimizer divides by the scale itself, in its step
+        scaler: Any = getattr(trainer.precision_plugin, "scaler", None)
+        scaled = scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False)
+        scale = float(scaler.get_scale()) if scaled else 1.0
         group = optimizer.param_groups[0]
         self._lr = float(group["lr"])  # the schedule steps before the batch ends
         self._peak_lr = float(group.get("max_lr", group.get("initial_lr", self._lr)))
         first = self._samples < self._initial_steps
-        self._columns |= self.trained.gradients(percentiles=first and self._percentiles)
+        self._columns |= self.trained.gradients(percentiles=first and self._percentiles, scale=scale)
         if not self._before:
             self._before = self.trained.copy()
 
@@ -116,7 +127,9 @@ class Sampler:
             self._look(batch)
         if loss is not None:
             # at every step: a head on cached features feels each further operation
-            self._losses.add(loss.detach() if loss.ndim == 0 else loss.detach().mean())
+            loss = loss.detach() if loss.ndim == 0 else loss.detach().mean()
+            # Lightning has divided it by the batches that make up a step
+            self._losses.add(loss * parts if (parts := _parts(trainer)) > 1 else loss)
         if self._wants_logits and self._logits is not None:
             self._wants_logits = False
             labels = batches.labels_of(batch)
@@ -127,6 +140,9 @@ class Sampler:
         if self._place is None:
             return None
         self.activations.stop()
+        if trainer.global_step == self._place[0]:  # a module that steps by itself, every few batches
+            self._place, self._before, self._columns = None, [], {}
+            return None
         record = self._record(trainer)
         (self._last, _), self._place = self._place, None
         self._samples += 1
@@ -189,7 +205,7 @@ class Sampler:
         """A validation batch is done."""
         labels = batches.labels_of(batch)
         logits = self._logits.take(labels) if self._logits is not None else None
-        if logits is not None and labels is not None and logits.shape[1] <= batches.MOST_CLASSES:
+        if logits is not None and labels is not None and logits.shape[1] <= batches.MOST_CONFUSED:
             seen = batches.confusion(logits, labels)
             known = self._confusion
             self._confusion = seen if known is None or known.shape != seen.shape else known + seen
@@ -228,6 +244,12 @@ class Sampler:
 def _completes_step(trainer: Trainer, index: int) -> bool:
     last = index + 1 == trainer.num_training_batches
     return last or (index + 1) % trainer.accumulate_grad_batches == 0
+
+
+def _parts(trainer: Trainer) -> int:
+    """Batches that Lightning itself makes one step of."""
+    parts = trainer.accumulate_grad_batches
+    return parts if parts > 1 and trainer.lightning_module.automatic_optimization else 1
 
 
 def _below(names: list[str]) -> str:

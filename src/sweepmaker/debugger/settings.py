@@ -65,12 +65,21 @@ class Settings:
         found = [one.rule.parameters.get(name, without) for one in self.rules if one.name == rule]
         return found[0] if found else without
 
-    def recorded(self) -> dict[str, float]:
+    def bounds(self) -> dict[str, float]:
         """What activations are held against while they are there."""
         usual = SaturatedActivation()
         names = SaturatedActivation.RECORDED
         return {
             name: float(self.parameter("SaturatedActivation", name, getattr(usual, name))) for name in names
+        }
+
+    def recorded(self) -> dict[str, float]:
+        """`bounds`, and ``rule.parameter`` of what else the observations follow from."""
+        return self.bounds() | {
+            f"{one.name}.{name}": float(one.rule.parameters[name])
+            for one in self.rules
+            for name in one.rule.RECORDED
+            if not isinstance(one.rule, SaturatedActivation)
         }
 
 

@@ -19,7 +19,7 @@ from torch.nn.modules.loss import _Loss
 
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.debugger.activations import is_compiled
-from sweepmaker.debugger.callback import VALIDATION_LOSSES
+from sweepmaker.debugger.callback import validation_loss
 
 KEY = "debugger.smdebug"
 OFF = f"{KEY}=false: the rules need no smdebug"
@@ -122,12 +122,19 @@ class SmdebugHook(Callback):
             self._hook.set_mode(self._smd.modes.EVAL)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        name = next((each for each in VALIDATION_LOSSES if each in trainer.callback_metrics), None)
+        name = validation_loss(trainer)
         if self._hook is not None and name is not None:
             self._hook.record_tensor_value("valid_loss", trainer.callback_metrics[name].detach())
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close(pl_module)  # Lightning tears no callback down then, and readers would wait for ever
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit" or self._hook is None:
+        if stage == "fit":
+            self._close(pl_module)
+
+    def _close(self, pl_module: LightningModule) -> None:
+        if self._hook is None:
             return
         hook, self._hook = self._hook, None
         hook.close()
@@ -152,7 +159,7 @@ def refuse(trainer: Trainer, module: LightningModule) -> None:
         raise _refusal(f"smdebug cannot save bfloat16 weights (trainer.precision={trainer.precision})",
                        "32-true, 16-mixed or bf16-mixed")  # fmt: skip
     callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]
-    copying = [type(each).__name__ for each in callbacks if "WeightAveraging" in type(each).__name__]
+    copying = [type(each).__name__ for each in callbacks if _averages(each)]
     if copying:
         raise _refusal(f"a copy of a network with smdebug's hooks fails in its forward pass ({copying[0]})",
                        "no callback that copies the network")  # fmt: skip
@@ -160,6 +167,11 @@ def refuse(trainer: Trainer, module: LightningModule) -> None:
     if getattr(data, "_features", None):
         raise _refusal("on cached features the network is not called at all", "data.cache=none")
     network_of(module)
+
+
+def _averages(callback: Any) -> bool:
+    # by name: our own average derives from Lightning's, users have theirs
+    return any("WeightAveraging" in base.__name__ for base in type(callback).__mro__)
 
 
 def network_of(module: LightningModule) -> nn.Module:

@@ -25,18 +25,25 @@ class Trained:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        self._everything = list(module.parameters())
+        self._states = [each.requires_grad for each in self._everything]
         found = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
         self.names = [name for name, _ in found]
         self._parameters = [each for _, each in found]
         self._sizes: dict[torch.device, Tensor] = {}
         self.shapes = [list(each.shape) for each in self._parameters]
 
+    def is_current(self) -> bool:
+        """Whether the same parameters still require a gradient: layers may be frozen and freed on the way."""
+        return self._states == [each.requires_grad for each in self._everything]
+
     @torch.no_grad()
-    def gradients(self, *, percentiles: bool) -> Columns:
+    def gradients(self, *, percentiles: bool, scale: float = 1.0) -> Columns:
         """Of the gradients as they are now; NaN where a parameter has none, or one of another layout.
 
         Args:
             percentiles: ``grad_p5`` and ``grad_p95`` too.
+            scale: what a gradient scaler has multiplied them with.
         """
         places = [
             place
@@ -57,6 +64,8 @@ class Trained:
             ends = torch.tensor([0.05, 0.95], device=sizes.device)
             both = torch.stack([torch.quantile(_thinned(each), ends) for each in gradients])
             columns |= {"grad_p5": both[:, 0], "grad_p95": both[:, 1]}
+        if scale != 1:
+            columns |= {name: column / scale for name, column in columns.items() if name != "grad_nonzero"}
         return {name: self._spread(column, places) for name, column in columns.items()}
 
     @torch.no_grad()

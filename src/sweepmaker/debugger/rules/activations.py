@@ -178,5 +178,5 @@ class PoorWeightInitialization(Rule):
         return Finding(
             step.step, step.epoch, where, float(value), float(threshold), f"poor initialisation: {what}",
             "initialise for the activation (Kaiming, Xavier), add normalisation, or take pretrained weights",
-            "model.weights=auto",
+            "model.weights=auto" if step.names.fresh else None,
         )  # fmt: skip

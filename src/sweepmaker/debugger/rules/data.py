@@ -60,7 +60,7 @@ class ClassImbalance(Rule):
                 labels.step, labels.epoch, f"class {few}", float(ratio), self.threshold_imbalance,
                 f"class imbalance: {counts[many]} images of class {many}, {counts[few]} of class {few}",
                 "more images of the rare classes, or weight them in the loss; compare runs by macro F1",
-                "objective.name=valid/f1",
+                "objective.name=valid/f1 objective.mode=max",
             )  # fmt: skip
 
     def on_evaluation(self, evaluation: Evaluation) -> Iterable[Finding]:

@@ -65,7 +65,7 @@ class VanishingGradient(Rule):
             f"vanishing gradient: {len(found)} of {int(np.isfinite(means).sum())} parameters get next to "
             "none, so these layers do not learn",
             "normalisation layers or residual connections, ReLU-like activations, or pretrained weights",
-            "model.weights=auto",
+            "model.weights=auto" if step.names.fresh else None,
         )  # fmt: skip
 
 

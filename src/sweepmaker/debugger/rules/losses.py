@@ -23,8 +23,9 @@ class LossNotDecreasing(Rule):
     that of the newest sampled step at least ``num_steps`` before; it has risen by more than
     ``increase_threshold_percent``, or has fallen by less than ``diff_percent``. With ``smooth`` the mean of
     all batches since the last comparison takes the place of one batch's loss. With ``settled_percent`` the
-    loss of a run that has fallen by this much from its beginning (the mean of ten batches) may stay where
-    it is, and a rise only counts if it is as large as this share of the beginning.
+    loss of a run that has fallen by this much from its beginning (the mean of ten batches, and at least what
+    guessing gives, so that a trained network may go on) may stay where it is, and a rise only counts if it
+    is as large as this share of the beginning.
     What to do: another learning rate (lower if it rises), correct labels, normalised images, a larger
     network.
     Differs from AWS: ``smooth`` and ``settled_percent`` are ours: ten steps of raw batch losses rise by
@@ -69,7 +70,8 @@ class LossNotDecreasing(Rule):
             return ()
         if self._first is None:
             begin = self._window[:_BEGIN]
-            self._first = sum(begin) / len(begin)
+            chance = math.log(step.names.classes) if step.names.classes else 0.0
+            self._first = max(sum(begin) / len(begin), chance)
         mean = sum(self._window) / len(self._window)
         self._window = []
         return self._compare(step.step, step.epoch, mean)
@@ -205,8 +207,8 @@ class Overtraining(Rule):
             ("valid/loss", evaluation.loss, self.patience_validation),
         )
         for name, loss, patience in pairs:
-            if loss is None or patience is None:
-                continue
+            if loss is None or patience is None or not math.isfinite(loss):
+                continue  # not finite: ExplodingTensor's
             if loss < self._best[name] - self.delta:
                 self._best[name], self._waited[name] = loss, 0
                 self._best_epoch[name] = evaluation.epoch

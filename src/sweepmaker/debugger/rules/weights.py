@@ -22,7 +22,8 @@ class WeightUpdateRatio(Rule):
     sampled steps in a row. A healthy step changes about a thousandth.
     What to do: too large: a lower learning rate, a warm-up; too small: a higher one.
     Differs from AWS: the formula of AWS is not public. Only parameters with two dimensions or more count,
-    whose zero-initialised neighbours would have ratios without meaning. AWS compares two saved steps,
+    whose zero-initialised neighbours would have ratios without meaning. A weight that a step leaves exactly
+    as it is, while others move, is UnchangedTensor's. AWS compares two saved steps,
     ``num_steps`` apart (500 by default: any training looks too fast then); here it is always one step, and
     ``num_steps`` does not exist. Steps at less than a thousandth of the highest learning rate are not held
     against ``small_threshold``.
@@ -50,7 +51,10 @@ class WeightUpdateRatio(Rule):
         counts = step.names.matrices & (before > 0) & ~np.isnan(step.column("grad_mean")) & (not step.skipped)
         large = self._large.hold(counts & (ratio > self.large_threshold), self.patience)
         trains = self._schedule.trains(step)
-        small = self._small.hold(counts & (ratio < self.small_threshold) & trains, self.patience)
+        tiny = counts & (ratio < self.small_threshold) & trains
+        if (ratio[counts] > 0).any():
+            tiny &= ratio > 0  # no learning rate moves what the optimizer does not have
+        small = self._small.hold(tiny, self.patience)
         for found, threshold, much in (
             (large, self.large_threshold, True),
             (small, self.small_threshold, False),
@@ -73,11 +77,12 @@ class UnchangedTensor(Rule):
     """Weights that should train do not change, or the loss does not.
 
     Condition: over ``num_steps`` sampled steps in a row a parameter that requires a gradient is not changed
-    at all by the optimizer; or the loss of each of them equals the newest within ``rtol`` and ``atol``
+    at all by the optimizer; or their losses all equal the newest within ``rtol`` and ``atol``
     (``numpy.allclose``).
     What to do: give the parameter to the optimizer, let its output take part in the loss, or freeze it
     openly (``requires_grad_(False)``).
-    Differs from AWS: biases are left out, since rounding can keep one before BatchNorm where it is. For
+    Differs from AWS: it is the losses of all batches since the sample before, since in bfloat16 three of many
+    are equal by chance. Biases are left out, since rounding can keep one before BatchNorm where it is. For
     weights the change of each sampled step is looked at instead of stored tensors. Steps at less than a
     thousandth of the highest learning rate do not count. ``equal_nan`` is always false: NaN is
     ExplodingTensor's. AWS takes losses, or what a regular expression names.
@@ -98,14 +103,14 @@ class UnchangedTensor(Rule):
 
     def __post_init__(self) -> None:
         self._streak, self._schedule = Streak(), Schedule()
-        self._losses: list[float] = []
+        self._losses: list[list[float]] = []
 
     def on_step(self, step: Step) -> Iterable[Finding]:
         if "losses" in self.collection_names and step.losses:
-            self._losses = [*self._losses, step.loss][-self.num_steps :]
-            if len(self._losses) == self.num_steps and np.allclose(
-                self._losses, step.loss, self.rtol, self.atol
-            ):
+            self._losses = [*self._losses, step.losses][-self.num_steps :]
+            every = [loss for losses in self._losses for loss in losses]
+            full = len(self._losses) == self.num_steps
+            if full and np.allclose(every, step.loss, self.rtol, self.atol):
                 yield self._finding(step, "loss", "the loss stays what it is")
         if "weights" in self.collection_names:
             trains = self._schedule.trains(step) and not step.skipped
@@ -131,7 +136,8 @@ class TensorVariance(Rule):
     Condition: variance above ``max_threshold`` or below ``min_threshold``, of parameters with two
     dimensions or more. A bound that is null is not asked.
     What to do: another initialisation; too large also: a lower learning rate, weight decay.
-    Differs from AWS: weights only, and by default AWS has no bounds (its sample: 10 and 1e-5).
+    Differs from AWS: weights only, and by default AWS has no bounds (its sample: 10 and 1e-5). Weights of
+    zeros, as some heads begin with, are AllZero's where they stay zeros.
     Example: weights from a normal distribution of standard deviation 20: 400 > 100.
     """
 
@@ -145,10 +151,11 @@ class TensorVariance(Rule):
 
     def on_step(self, step: Step) -> Iterable[Finding]:
         variance = step.column("weight_var")
+        counts = step.names.matrices & (step.column("weight_mean") != 0)
         for bound, large in ((self.max_threshold, True), (self.min_threshold, False)):
             if bound is None:
                 continue
-            out = np.flatnonzero(step.names.matrices & ((variance > bound) if large else (variance < bound)))
+            out = np.flatnonzero(counts & ((variance > bound) if large else (variance < bound)))
             if len(out):
                 place = first_of(out, variance, largest=large)
                 yield Finding(
