@@ -92,7 +92,7 @@ def clock_us() -> float:
     clock = StepClock(phases, keep=True)
     phases.begin()
     trainer: Any = type("One", (), {"world_size": 1})
-    batch, steps = [range(32)], 2000
+    batch, steps = [torch.zeros(32)], 2000
     began = time.process_time()
     for _ in range(steps):
         for action in ACTIONS:

@@ -13,7 +13,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from sweepmaker.profiler.clock import NO_STEP, StepClock
+from sweepmaker.profiler.clock import NO_STEP, StepClock, images_in
 from sweepmaker.profiler.phases import PHASES, Phases, phase_of
 
 NAP = 0.02
@@ -75,13 +75,15 @@ class Dear(Callback):
             time.sleep(NAP)
 
 
-def fit(folder: Path, where: str, profiler: Any = None, **more: Any) -> tuple[StepClock, Trainer, float]:
+def fit(
+    folder: Path, where: str, profiler: Any = None, interval: float = 1.0, **more: Any
+) -> tuple[StepClock, Trainer, float]:
     phases = Phases()
     clock = StepClock(phases, keep=True)
     trainer = Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=1, default_root_dir=folder, callbacks=[clock, Dear(where)],
-        enable_checkpointing=False, profiler=profiler or phases,
+        enable_checkpointing=False, profiler=profiler or phases, val_check_interval=interval,
     )  # fmt: skip
     phases.listen_to(trainer.profiler)  # type: ignore[attr-defined]
     data: Any = Slow() if where == "data_wait" else [torch.ones(3)] * 8
@@ -156,3 +158,30 @@ def test_without_training_only_the_earlier_seconds_are_told() -> None:
 )
 def test_actions_and_their_phases(action: str, phase: str | None) -> None:
     assert phase_of(action) == (None if phase is None else PHASES.index(phase))
+
+
+@pytest.mark.parametrize(
+    ("batch", "images"),
+    [
+        (torch.ones(5, 3), 5),
+        ((torch.ones(5, 3), torch.ones(4)), 5),
+        ({"name": ["a", "b"], "image": torch.ones(2, 3), "label": torch.ones(9)}, 2),
+        (({"image": torch.ones(7, 3)}, torch.ones(7)), 7),
+        ((torch.tensor(1.0), torch.ones(6)), 6),
+        (torch.tensor(1.0), 0),
+        (["a", "b"], 0),
+        ([], 0),
+        (None, 0),
+    ],
+    ids=str,
+)
+def test_images_of_a_batch_of_any_form(batch: Any, images: int) -> None:
+    assert images_in(batch) == images
+
+
+@pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
+def test_a_step_after_a_validation_is_not_like_the_others(tmp_path: Path) -> None:
+    """The workers of a validation start before Lightning says that it has begun."""
+    clock, _, _ = fit(tmp_path, "validation", interval=2)
+    steps = [unusual for _, images, unusual in clock.drain() if images != NO_STEP]
+    assert steps == [True, False, True, False]

@@ -63,7 +63,9 @@ def test_devices_are_those_that_torch_sees(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert Gpus(places, Nvml()).uuids == found
+    gpus = Gpus(places, Nvml())
+    assert gpus.uuids == found
+    assert (gpus.problem is None) == (len(found) == len(places))  # a gap is told with its reason
 
 
 def test_memory_is_what_is_in_use_not_how_busy_its_bus_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,11 @@ from sweepmaker.profiler.rules.steps import distance
 from tests.profiler.recorded import Profile, judged, preset, profile
 
 WAITING = {"data_wait": 0.5, "forward": 0.2, "backward": 0.3}
+AROUND = {"callbacks": 0.5, "loop": 0.2, "forward": 0.3}
 CPU_ONLY: dict[str, Any] = {"busy": (), "accelerator": "cpu", "gpus": []}
+
+SELDOM = ("profiler.sample_ms=2000", "profiler.scan_s=60")  # long series, few samples
+GPU_RULES = ("BatchSize", "LowGPUUtilization", "CPUBottleneck", "IOBottleneck", "GPUMemoryIncrease")
 
 
 def fired(made: Profile) -> set[str]:
@@ -39,20 +43,30 @@ def test_a_healthy_run_fires_nothing(name: str, seconds: float, busy: tuple[floa
 @pytest.mark.parametrize(
     ("rule", "made", "override"),
     [
-        ("LowGPUUtilization", {"busy": (30,), "cpu": 90}, "batch_size=64"),
-        ("LowGPUUtilization", {"busy": (lambda t: 95 if t % 20 < 16 else 0,)}, "batch_size=64"),
+        ("LowGPUUtilization", {"busy": (30,), "cpu": 90, "memory": 30}, "batch_size=64"),
+        ("LowGPUUtilization", {"busy": (lambda t: 95 if t % 20 < 16 else 0,), "memory": 50}, "batch_size=48"),
+        ("LowGPUUtilization", {"busy": (30,), "cpu": 90, "memory": 90}, None),  # twice of that fits nowhere
         ("BatchSize", {"busy": (30,), "memory": 10, "cpu": 20}, "batch_size=128"),
         ("BatchSize", {"busy": (30,), "memory": 40, "cpu": 20}, "batch_size=64"),
         ("DataWait", {"phases": WAITING}, "data.num_workers=4"),
         ("DataWait", {"phases": WAITING, "loader_num_workers": 0}, "data.num_workers=2"),
         ("DataWait", {"phases": WAITING, "loader_num_workers": 4}, "data.cache=disk"),
         ("DataWait", {**CPU_ONLY, "phases": WAITING, "loader_num_workers": 0}, "data.cache=disk"),
+        (
+            "DataWait",
+            {"phases": WAITING, "loader_num_workers": 0, "features": True, "memory": 9},
+            "batch_size=128",
+        ),
+        ("DataWait", {"phases": WAITING, "loader_num_workers": 1, "processes": 2}, "data.num_workers=2"),
         ("CPUBottleneck", {"busy": (20,), "cpu": 98}, "data.num_workers=4"),
         ("IOBottleneck", {"busy": (20,), "cpu": 20, "iowait": 60}, "data.cache=disk"),
         ("Dataloader", {"loader_num_workers": 32}, "data.num_workers=4"),
+        ("Dataloader", {"loader_num_workers": 5, "processes": 2}, "data.num_workers=2"),
         ("Dataloader", {"phases": WAITING, "loader_num_workers": 1}, "data.num_workers=3"),
         ("StepOutlier", {"step": lambda n: 0.1 if n % 50 else 2.0}, None),
-        ("StepOverhead", {"phases": {"callbacks": 0.5, "loop": 0.2, "forward": 0.3}}, "batch_size=128"),
+        ("StepOverhead", {"phases": AROUND, "memory": 10}, "batch_size=128"),
+        ("StepOverhead", {"phases": AROUND, "memory": 10, "steps_per_epoch": 20}, "batch_size=64"),
+        ("StepOverhead", {"phases": AROUND, "memory": 10, "steps_per_epoch": 9}, None),
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 1}, "trainer.threads=4"),
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 4}, "batch_size=128"),
         ("GPUMemoryIncrease", {"memory": lambda t: 10 + t / 4}, None),
@@ -76,9 +90,28 @@ def test_five_minutes_are_enough_for_sane_and_not_for_aws() -> None:
 
 def test_without_a_gpu_the_rules_about_gpus_say_so() -> None:
     found = judged(profile(preset("aws"), seconds=900, **CPU_ONLY, cpu=95))
-    gpu_rules = ("BatchSize", "LowGPUUtilization", "CPUBottleneck", "IOBottleneck", "GPUMemoryIncrease")
-    for rule in gpu_rules:
+    for rule in GPU_RULES:
         assert not found.verdicts[rule].looked and "no GPU" in found.verdicts[rule].sentence
+
+
+def test_gpus_that_nobody_can_read_are_not_called_missing() -> None:
+    found = judged(profile(preset(), busy=(), gpu_problem="NVML: Driver Not Loaded"))
+    for rule in GPU_RULES:
+        assert not found.verdicts[rule].looked and "Driver Not Loaded" in found.verdicts[rule].sentence
+
+
+def test_a_full_gpu_is_not_given_a_larger_batch() -> None:
+    advice = judged(profile(preset(), busy=(30,), memory=90)).verdicts["LowGPUUtilization"].advice
+    assert "no room for a larger batch" in advice
+    advice = judged(profile(preset(), busy=(30,), memory=30)).verdicts["LowGPUUtilization"].advice
+    assert "with a larger batch" in advice and "batch_size=64" in advice
+
+
+def test_rules_about_gpus_look_where_a_container_hides_the_cpu() -> None:
+    made = Profile(preset(), (), 1, {"accelerator": "cuda"})
+    for number in range(200):
+        made.add_sample(number / 2, {"memory": 50.0}, [], [(20.0, 30.0)], training=True)
+    assert made.watched_s == 100 and "LowGPUUtilization" in fired(made)
 
 
 def test_one_busy_core_is_a_bottleneck_for_aws_alone() -> None:
@@ -88,12 +121,16 @@ def test_one_busy_core_is_a_bottleneck_for_aws_alone() -> None:
 
 
 def test_a_slow_leak_is_found_that_windows_miss() -> None:
-    leaking = profile(preset(), seconds=1500, memory=lambda t: 20 + t / 60)  # a point a minute
+    leaking = profile(preset("sane", *SELDOM), seconds=1500, memory=lambda t: 20 + t / 60)  # a point a minute
     assert "GPUMemoryIncrease" in fired(leaking)
     jump: dict[str, Any] = {"memory": lambda t: 40 if t < 600 else 70, "seconds": 700}
-    assert "GPUMemoryIncrease" in fired(profile(preset("aws"), **jump))
-    assert "GPUMemoryIncrease" not in fired(profile(preset(), **jump))  # the first validation, say
-    full_from_the_start = profile(preset(), seconds=1500, memory=lambda t: 90 if t > 20 else 90 * t / 20)
+    assert "GPUMemoryIncrease" in fired(profile(preset("aws", *SELDOM), **jump))
+    assert "GPUMemoryIncrease" not in fired(
+        profile(preset("sane", *SELDOM), **jump)
+    )  # the first validation, say
+    full_from_the_start = profile(
+        preset("sane", *SELDOM), seconds=1500, memory=lambda t: 90 if t > 20 else 90 * t / 20
+    )
     assert "GPUMemoryIncrease" not in fired(full_from_the_start)
 
 
@@ -168,9 +205,12 @@ def test_a_rule_that_is_switched_off_is_not_there() -> None:
     assert "DataWait" not in judged(profile(asked, phases=WAITING)).verdicts
 
 
-def test_a_rule_that_fails_does_not_take_the_others_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_fails_does_not_take_the_others_along(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     broken = RULES["BatchSize"].__class__(lambda *_: 1 / 0, "", "")  # type: ignore[arg-type,return-value]
     monkeypatch.setitem(RULES, "BatchSize", broken)
     found = judged(profile(preset(), phases=WAITING))
     assert "ZeroDivisionError" in found.verdicts["BatchSize"].sentence
+    assert caplog.text.count("rule BatchSize failed") == 1  # not once a look
     assert found.verdicts["DataWait"].triggered

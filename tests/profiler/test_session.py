@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Trainer
 
-from sweepmaker.profiler import session
+from sweepmaker.profiler import sampler, session
+from sweepmaker.profiler.clock import StepClock
+from sweepmaker.profiler.gpus import Gpus
 from sweepmaker.profiler.machine import Machine
+from sweepmaker.profiler.phases import Phases
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.session import Profiling
 from tests.profiler.planted import Data, Net
@@ -87,6 +92,17 @@ def test_a_broken_file_of_an_earlier_process_costs_its_profile_only(
     assert "begins anew" in caplog.text
 
 
+def test_a_file_that_only_looks_whole_costs_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = profile(preset(), seconds=30, busy=())
+    made.save(tmp_path / "profiler" / "series.json")
+    content = json.loads((tmp_path / "profiler" / "series.json").read_text())
+    content["loads"]["cpu"] = {"100000": 1}  # a bin that there is not
+    (tmp_path / "profiler" / "series.json").write_text(json.dumps(content))
+    fit(tmp_path)
+    assert summary(tmp_path)["steps"] == 40
+    assert "begins anew" in caplog.text
+
+
 @pytest.mark.parametrize("where", ["__init__", "read"])
 def test_an_error_of_the_profiler_is_one_line(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -108,7 +124,10 @@ def test_an_error_of_the_profiler_is_one_line(
 
 
 def test_a_disk_that_is_full_hurts_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def full(self: Profile, path: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -116,6 +135,56 @@ def test_a_disk_that_is_full_hurts_nobody(
     monkeypatch.setattr(Profile, "save", full)
     fit(tmp_path)
     assert caplog.text.count("No space left") == 1
+    assert capsys.readouterr().err.count("profile: ") == 2  # they need no disk
+
+
+def test_a_driver_that_fails_at_the_end_hurts_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: Gpus) -> None:
+        raise RuntimeError("GPU is lost")
+
+    monkeypatch.setattr(Gpus, "close", broken)
+    fit(tmp_path)
+    assert summary(tmp_path)["state"] == "completed" and "GPU is lost" in caplog.text
+
+
+def test_a_counter_that_hangs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(session.Sampler, "stop", lambda self: None)  # as if it had not heard
+    profiling = fit(tmp_path)
+    assert "hangs" in caplog.text and not (tmp_path / "profiler" / "report.html").exists()
+    monkeypatch.undo()
+    assert profiling._sampler is not None
+    profiling._sampler.stop()
+    assert threads() == []
+
+
+def test_after_training_the_rules_do_not_look_again_and_again(tmp_path: Path) -> None:
+    """A long test would outvote what they saw while training."""
+    looks: list[float | None] = []
+    made = Profile(preset("sane", "profiler.sample_ms=100"))
+    clock = StepClock(Phases())
+    clock.first = 1.0
+    ended = threading.Event()
+
+    def write() -> None:
+        if clock.ended is None:
+            clock.ended = 2.0
+        else:
+            ended.set()
+
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(sampler, "_WRITE_S", 0.0)
+        made.settings = replace(made.settings, scan_s=0.0)
+        watcher = sampler.Sampler(made, clock, Machine(), Gpus([]), time.perf_counter,
+                                  lambda: looks.append(clock.ended), write)  # fmt: skip
+        watcher.start()
+        assert ended.wait(60)
+        watcher.stop()
+    assert looks and set(looks) == {None}
 
 
 def test_a_profile_that_is_kept_and_read_says_the_same(tmp_path: Path) -> None:

@@ -19,9 +19,16 @@ def leave(run: Path, lr: str, *triggered: str, override: str | None = None, page
     (run / "profiler").mkdir(parents=True)
     rules = {name: {"triggered": name in triggered} for name in ("DataWait", "BatchSize")}
     split = {"training_step": 60.0, "forward": 60.0, "data_wait": 40.0}
-    profile = {"split": split, "images_per_second": 12.3, "rules": rules, "override": override}
+    profile = {
+        "state": "completed",
+        "split": split,
+        "images_per_second": 12.3,
+        "rules": rules,
+        "override": override,
+    }
     (run / "profiler" / "summary.json").write_text(json.dumps(profile))
-    record = {"state": "completed", "overrides": ["epochs=1", f"lr={lr}"],
+    # the page of a sweep is made while the last run still calls itself so
+    record = {"state": "running", "overrides": ["epochs=1", f"lr={lr}"],
               "objective": {"name": "valid/top1", "value": 0.5}}  # fmt: skip
     (run / "run.json").write_text(json.dumps(record))
     if page:
@@ -42,12 +49,15 @@ def test_runs_are_listed_with_what_differs(tmp_path: Path) -> None:
     assert "script" not in outline.tags and "img" not in outline.tags
     assert "epochs=1" not in text  # all have it
     assert "DataWait in 2, BatchSize in 1" in text and "100 s" in text
+    assert "running" not in text and text.count("completed, valid/top1 0.5") == 3
     assert text.index("0/profiler") < text.index("2/profiler") < text.index(">10<")
 
 
 def test_a_sweep_without_profiles_has_no_page(tmp_path: Path) -> None:
     (tmp_path / "0" / "profiler").mkdir(parents=True)
     (tmp_path / "0" / "profiler" / "summary.json").write_text("[")
+    (tmp_path / "1" / "profiler").mkdir(parents=True)
+    (tmp_path / "1" / "profiler" / "summary.json").write_text("[" * 100_000)
     assert sweep.write(tmp_path) is None and not (tmp_path / sweep.PAGE).exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from sweepmaker.profiler.phases import CHECKPOINT, DATA_WAIT, PHASES, VALIDATION, Phases
 
 Row = tuple[list[float], int, bool]
-"""(seconds of each phase, images, whether it is the first step of an epoch) of one step."""
+"""(seconds of each phase, images, whether it follows an epoch's begin, a validation or a checkpoint)."""
 Tell = Callable[[Trainer], None]
 NO_STEP = -1  # in the place of the images: what training did after its last step
 
@@ -66,8 +66,7 @@ class StepClock(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        first = batch[0] if isinstance(batch, list | tuple) and batch else batch
-        images = len(first) * trainer.world_size if hasattr(first, "__len__") else 0
+        images = images_in(batch) * trainer.world_size
         self.images += images
         self._take(images)
         self.last = time.perf_counter()
@@ -101,7 +100,9 @@ class StepClock(Callback):
         for place, seconds in enumerate(row):
             sums[place] += seconds
         if self.keep:
-            self.rows.append((row, images, self._first_of_epoch))
+            # after a validation, too, workers and caches begin anew: such a step is not like the others
+            unusual = self._first_of_epoch or row[VALIDATION] > 0 or row[CHECKPOINT] > 0
+            self.rows.append((row, images, unusual))
 
     def drain(self) -> list[Row]:
         """Take the rows so far; from any thread while training goes on."""
@@ -123,3 +124,18 @@ class StepClock(Callback):
             "images_per_second": round(self.images / training, 3),
             "data_wait_fraction": round(self.training[DATA_WAIT] / training, 4),
         }
+
+
+def images_in(batch: Any) -> int:
+    """Length of the first tensor or array in a batch of any form that has one; 0: there is none.
+
+    The form is the user's own: names beside the images, a dict, a loss that is a single number.
+    """
+    shape = getattr(batch, "shape", None)
+    if shape:
+        return int(shape[0])
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
+    for part in parts:
+        if found := images_in(part):
+            return found
+    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
@@ -17,24 +18,25 @@ def of_run(cfg: DictConfig, trainer: Trainer, data: LightningDataModule, threads
     """
     select = OmegaConf.select
     batch = select(cfg, "data.batch_size")
+    decoded = getattr(data, "source_name", "folder") != "folder"  # their pixels lie in the file as they are
     named: dict[str, bool] = {
         "batch_size": batch is not None and batch == select(cfg, "batch_size"),
         "data.num_workers": select(cfg, "data.num_workers") is not None,
-        "data.cache": select(cfg, "data.cache") is not None,
+        "data.cache": select(cfg, "data.cache") is not None and not decoded,
         "trainer.threads": select(cfg, "trainer.threads") is not None,
     }
     return {
         "keys": [key for key, there in named.items() if there],
         "batch_size": batch,
         "cache": "disk" if getattr(data, "pixels", None) is not None else "none",
-        "files": getattr(data, "root", None) is not None,
+        "files": getattr(data, "root", None) is not None and not decoded,
         "augment": select(cfg, "data.augment.trivial_augment") is True,
         "cores": available_cores(),
         "threads": threads,
         "accelerator": type(trainer.accelerator).__name__.removesuffix("Accelerator").lower(),
         "precision": str(trainer.precision),
         "world_size": trainer.world_size,
-        "features": getattr(data, "features", None) is not None,
+        "processes": trainer.num_devices,  # on this machine; each has workers of its own
         "epochs": trainer.max_epochs,
     }
 
@@ -44,7 +46,14 @@ def of_loader(trainer: Trainer) -> dict[str, Any]:
     loader: Any = trainer.train_dataloader
     names = ("num_workers", "pin_memory", "persistent_workers", "prefetch_factor", "batch_size")
     found = {name: getattr(loader, name, None) for name in names}
-    return {f"loader_{name}": value for name, value in found.items() if isinstance(value, int | None)}
+    known = {f"loader_{name}": value for name, value in found.items() if isinstance(value, int | None)}
+    batches = float(trainer.num_training_batches)  # infinite where nobody knows
+    return known | {
+        "steps_per_epoch": int(batches) if math.isfinite(batches) else None,
+        # of a frozen backbone, in the place of images: only our own data can do that
+        "features": hasattr(getattr(trainer, "datamodule", None), "use_features")
+        and hasattr(getattr(loader, "dataset", None), "features"),
+    }
 
 
 def gpu_places(trainer: Trainer) -> list[int]:

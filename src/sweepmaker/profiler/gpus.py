@@ -38,6 +38,9 @@ class Gpus:
                 self.names.append(_text(self._nvml.nvmlDeviceGetName(handle)))
                 self.uuids.append(_text(self._nvml.nvmlDeviceGetUUID(handle)))
                 self._handles.append(handle)
+            if len(self._handles) < len(places):
+                visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+                self.problem = f"not all of CUDA_VISIBLE_DEVICES={visible} are GPUs that the driver lists"
         except ImportError:
             self.problem = "the package nvidia-ml-py is not installed"
         except Exception as error:  # NVMLError of many kinds, and what a broken driver makes of them

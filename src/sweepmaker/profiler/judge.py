@@ -88,7 +88,10 @@ def _look(profile: Profile) -> dict[str, Verdict]:
         try:
             verdicts[name] = RULES[name].look(profile, parameters)
         except Exception as error:  # one rule must not take the others along
-            log.debug("the rule %s failed", name, exc_info=error)
+            if name not in profile.failed:  # it will fail in every look
+                log.warning("the profiler's rule %s failed: %s: %s", name, type(error).__name__, error)
+                log.debug("where the rule failed", exc_info=error)
+            profile.failed.add(name)
             verdicts[name] = not_looked(f"the rule itself failed: {type(error).__name__}: {error}")
     return verdicts
 

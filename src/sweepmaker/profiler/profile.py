@@ -37,7 +37,8 @@ class Profile:
         cores: percent of each core.
         steps: seconds of each phase, ``step`` (their sum without validation and checkpoints), ``images``.
         loads: how often which percentage was read, while training.
-        durations: of steps and of their data wait, the first ones of an epoch left out.
+        durations: of steps and of their data wait; those after an epoch's begin, a validation or a
+            checkpoint left out.
         totals: seconds in each phase.
         phases_of_run: seconds before the first step, of training, after the last step.
         rules: what the scans found, by rule.
@@ -68,6 +69,7 @@ class Profile:
         self.ranks: list[dict[str, float]] = []
         self.together: dict[str, dict[str, int]] = {}  # samples in which two things held, by rule
         self.rules: dict[str, dict[str, Any]] = {}
+        self.failed: set[str] = set()  # rules that raised, and said so
         self.recent: deque[tuple[float, dict[str, float]]] = deque(maxlen=self._longest())
 
     def _longest(self) -> int:
@@ -163,9 +165,14 @@ class Profile:
                          if channel in values and time > end - seconds])  # fmt: skip
 
     @property
+    def samples(self) -> int:
+        """Readings while training, whichever counters this machine has."""
+        return max(self.loads.count(name) for name in self.loads.names)
+
+    @property
     def watched_s(self) -> float:
         """Seconds of training that were sampled."""
-        return self.loads.count("cpu") * self.settings.sample_s
+        return self.samples * self.settings.sample_s
 
     @property
     def training_s(self) -> float:
@@ -211,7 +218,8 @@ class Profile:
         """Go on from what an earlier process of this run wrote.
 
         Raises:
-            OSError, ValueError, KeyError, TypeError: it cannot be read; nothing was changed then.
+            OSError, ValueError, LookupError, TypeError, AttributeError: it cannot be read; nothing was
+                changed then.
         """
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["version"] != VERSION:
@@ -227,6 +235,8 @@ class Profile:
         other.loads.load(kept["loads"])
         other.durations.load(kept["durations"])
         other.outliers.load(kept["outliers"])
+        if len(other.outliers.phases) != len(PHASES):
+            raise ValueError("phases of another program")
         other.totals = np.array([float(kept["split"][phase]) for phase in PHASES])
         other.count, other.images = int(kept["count"]), int(kept["images"])
         other.before = {name: float(kept["phases_of_run"][name]) for name in self.before}

@@ -1,33 +1,23 @@
-"""How evenly the processes of one run share the work: each leaves its own seconds in a small file."""
+"""How evenly the processes of one run share the work: each tells its own seconds to all."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import torch
+from lightning.pytorch import Trainer
 
 from sweepmaker.profiler.clock import StepClock
 from sweepmaker.profiler.phases import PHASES
-from sweepmaker.run import atomic
 
 
-def write(folder: Path, rank: int, clock: StepClock) -> None:
-    """Keep this process's seconds in each phase.
+def gather(trainer: Trainer, clock: StepClock) -> list[dict[str, float]]:
+    """Seconds of every process by phase, in the order of their ranks; every process has to call it.
 
-    Raises:
-        OSError: the folder cannot be written.
+    Through the run's own process group: it reaches other machines, waits for the slowest, and leaves no
+    file that a later process of the run could take for its own.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    content = dict(zip(PHASES, clock.training, strict=True))
-    atomic.write_json(folder / f"rank{rank}.json", content)
-
-
-def read(folder: Path, world_size: int) -> list[dict[str, float]]:
-    """Seconds of every process by phase; none where one is missing, as after an interruption."""
-    found = []
-    for rank in range(world_size if world_size > 1 else 0):
-        path = folder / f"rank{rank}.json"
-        if not path.is_file():
-            return []
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found.append({phase: float(content[phase]) for phase in PHASES})
-    return found
+    if trainer.world_size == 1:
+        return []
+    device = trainer.strategy.root_device
+    mine = torch.tensor(clock.training, dtype=torch.float32, device=device)
+    every = trainer.strategy.all_gather(mine)
+    return [dict(zip(PHASES, rank, strict=True)) for rank in every.cpu().tolist()]

@@ -60,7 +60,8 @@ class Sampler(threading.Thread):
                 self.look()
                 now = time.monotonic()
                 if now >= scan_due:
-                    self._scan()
+                    if self._training:  # later, as during a long test, nothing new is there to be seen
+                        self._scan()
                     scan_due = now + self.profile.settings.scan_s
                 if now >= write_due:
                     self._write()
@@ -78,8 +79,11 @@ class Sampler(threading.Thread):
         now = self._seconds()
         found, cores = self._machine.read()
         self.profile.add_steps(now, self._clock.drain())
-        training = self._clock.first is not None and self._clock.ended is None
-        self.profile.add_sample(now, found, cores, self._gpus.read(), training=training)
+        self.profile.add_sample(now, found, cores, self._gpus.read(), training=self._training)
+
+    @property
+    def _training(self) -> bool:
+        return self._clock.first is not None and self._clock.ended is None
 
     def stop(self) -> None:
         """End, at most one reading from now; the profile is the caller's then."""

@@ -63,6 +63,7 @@ class Profiling:
         self._profile: Profile | None = None
         self._sampler: Sampler | None = None
         self._gpus = Gpus([])
+        self._ranks: list[dict[str, float]] = []
         self._broken = False
 
     def callbacks(self) -> list[Callback]:
@@ -107,10 +108,9 @@ class Profiling:
                 self._profile.facts |= facts.of_loader(trainer)
 
     def _ended(self, trainer: Trainer) -> None:
-        """Training is over in this process: its share of the work, for the comparison of the ranks."""
-        if trainer.world_size > 1:
-            with self._harmless():
-                ranks.write(self._folder, trainer.global_rank, self.clock)
+        """Training is over in all processes: their shares of the work, for the comparison of the ranks."""
+        with self._harmless():
+            self._ranks = ranks.gather(trainer, self.clock)
 
     def finish(self, state: str) -> None:
         """Stop sampling, let the rules look a last time, write the report and say two lines.
@@ -118,37 +118,44 @@ class Profiling:
         Args:
             state: how the run ended, for the report.
         """
-        if self._profile is None or self._sampler is None:
+        profile, self._profile = self._profile, None
+        if profile is None or self._sampler is None:
             return
         with self._harmless():
             self._sampler.stop()
             self._broken = self._broken or self._sampler.error is not None  # that line was said
-            profile, self._profile = self._profile, None
-            if self.clock.begun is None or self._sampler.is_alive():
-                return
-            profile.add_steps(self._seconds(), self.clock.drain())
-            self._take_times(profile)
-            profile.ranks = ranks.read(self._folder, int(profile.facts.get("world_size") or 1))
-            from sweepmaker.profiler import judge, sweep
-            from sweepmaker.profiler.report import files
+            if self._sampler.is_alive():  # the profile is still that thread's own
+                log.warning("the profiler hangs on a counter of this machine: there is no report")
+            elif self.clock.begun is not None:
+                self._report(profile, state)
+        with self._harmless():
+            self._gpus.close()
 
-            judge.scan(profile)
-            found = judge.conclude(profile)
+    def _report(self, profile: Profile, state: str) -> None:
+        from sweepmaker.profiler import judge, sweep
+        from sweepmaker.profiler.report import files
+
+        profile.add_steps(self._seconds(), self.clock.drain())
+        self._take_times(profile)
+        profile.ranks = self._ranks
+        judge.scan(profile)
+        found = judge.conclude(profile)
+        with self._harmless():
             profile.save(self._folder / SERIES)
             files.write(self._run, profile, found, state)
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
                 sweep.write(self._run.parent)  # anew after each run: whichever ends last has seen them all
-            for line in found.sentences:
-                print(line, file=sys.stderr)
-        self._gpus.close()
+        for line in found.sentences:  # a disk that is full has no say in them
+            print(line, file=sys.stderr)
 
     def _continue(self, profile: Profile) -> None:
         path = self._folder / SERIES
         if path.is_file():
             try:
                 profile.load(path)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                log.warning("the profile of this run begins anew: %s cannot be read (%s)", path, error)
+            except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                log.warning("the profile of this run begins anew: %s cannot be read (%s: %s)",
+                            path, type(error).__name__, error)  # fmt: skip
 
     def _seconds(self) -> float:
         """Since the run began, the time between two processes left out."""

@@ -84,7 +84,7 @@ def _summary(found: Mapping[Path, dict[str, Any]]) -> str:
 def _row(run: Path, profile: Mapping[str, Any], record: Mapping[str, Any], common: set[str]) -> str:
     own = " ".join(str(line) for line in _list(record, "overrides") if str(line) not in common)
     objective = record.get("objective")
-    result = str(record.get("state", "unknown"))
+    result = str(profile.get("state") or record.get("state", "unknown"))  # run.json is the last to know
     if isinstance(objective, dict) and isinstance(objective.get("value"), int | float):
         result += f", {objective.get('name')} {objective['value']:.4g}"
     spent = _spent(profile.get("split"))
@@ -128,6 +128,6 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _LARGEST:
             return {}
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

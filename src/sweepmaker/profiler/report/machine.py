@@ -56,7 +56,9 @@ def _judged(profile: Profile) -> str:
     cpu = profile.loads.quantile("cpu", 0.95)
     if not profile.gpus:
         kind = "well used" if cpu > 70 else "not fully used; a smaller instance may do"
-        return f"Without a GPU. The CPU is {kind}: 95 % of the time below {cpu:.0f} %."
+        unseen = profile.facts.get("accelerator") not in (None, "cpu")
+        device = "The accelerator is not sampled." if unseen else "Without a GPU."
+        return f"{device} The CPU is {kind}: 95 % of the time below {cpu:.0f} %."
     gpu = min(profile.loads.quantile(name, 0.95) for name in profile.gpus)
     half = min(profile.loads.quantile(name, 0.5) for name in profile.gpus)
     if half > 70:

@@ -96,6 +96,6 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _LIMIT:
             return {}
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -26,7 +26,8 @@ def split(profile: Profile, found: Found, operators: dict[str, Any]) -> str:
     if forward + backward and max(forward, backward) > 0.7 * (forward + backward):
         more = "forward" if forward > backward else "backward"
         remarks.append(f"{more.capitalize()} takes over 70 % of the two.")
-    if shown["validation"] > 0.3 * sum(shown.values()):
+    epochs = profile.facts.get("epochs")
+    if shown["validation"] > 0.3 * sum(shown.values()) and isinstance(epochs, int) and epochs >= 4:
         remarks.append("Validation takes a third of the time: trainer.check_val_every_n_epoch=2 halves that.")
     if profile.gpus:
         remarks.append(

@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 
 from sweepmaker.profiler.profile import Profile
-from sweepmaker.profiler.rules.verdict import NO_GPU, Verdict, not_looked, too_short, word
+from sweepmaker.profiler.rules.batches import larger_batch, room
+from sweepmaker.profiler.rules.verdict import NO_GPU, Verdict, not_looked, too_short
 from sweepmaker.profiler.series import Floats
+
+_MORE_TO_DO = (
+    "Give the GPU more to do at a time with a larger batch, look for what it waits for, or take a smaller "
+    "instance."
+)
+_NO_ROOM = (
+    "Look for what the GPU waits for; there is no room for a larger batch, in its memory or in an epoch."
+)
 
 
 def low_utilization(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
@@ -34,11 +43,10 @@ def low_utilization(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
             words.append(f"{_label(name)} goes up and down between {bottom:.0f} % and {high:.0f} %")
     if not low:
         return Verdict(False, _busy_words(profile), datapoints=_samples(profile), details=details)
-    override = more_images(profile)
+    override = larger_batch(profile)
     return Verdict(
         True, "; ".join(words) + ".",
-        "Give the GPU more to do at a time with a larger batch, look for what it waits for, or take a "
-        "smaller instance." + (f" Try {override}." if override else ""),
+        (_MORE_TO_DO if room(profile) > 1 else _NO_ROOM) + (f" Try {override}." if override else ""),
         override, gain=min(3.0, 100 / max(p95, 25.0)), datapoints=_samples(profile), details=details,
     )  # fmt: skip
 
@@ -68,7 +76,7 @@ def batch_size(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     if not fires:
         sentence = f"The machine is used well enough for this batch size (95 % of the time below: {shown})."
         return Verdict(False, sentence, datapoints=_samples(profile), details=details)
-    override = more_images(profile)
+    override = larger_batch(profile)
     busiest = max((high.get(name, 0.0) for name in profile.gpus), default=25.0)
     return Verdict(
         True, f"Everything has room: 95 % of the time below {shown}.",
@@ -104,10 +112,12 @@ def _bottleneck(profile: Profile, parameters: Mapping[str, Any], rule: str, what
     )
     if share <= parameters["threshold"]:
         return Verdict(False, sentence, datapoints=counts["samples"], details=details)
-    from sweepmaker.profiler.rules.loading import cheaper_images, more_workers
+    from sweepmaker.profiler.rules.loading import cheaper_images, faster_data, more_workers
 
     override, advice = more_workers(profile)
-    if rule == "IOBottleneck" or override is None:
+    if profile.facts.get("features"):
+        override, advice = faster_data(profile)
+    elif rule == "IOBottleneck" or override is None:
         override, advice = cheaper_images(profile)
     return Verdict(True, sentence, advice, override, gain=1 / (1 - min(share, 75.0) / 100),
                    datapoints=counts["samples"], details=details)  # fmt: skip
@@ -154,16 +164,6 @@ def _slope(profile: Profile, channel: str) -> float | None:
     return float(np.polyfit(time[kept] / 60, values[kept], 1)[0])
 
 
-def more_images(profile: Profile) -> str | None:
-    """A larger batch: as much as fits into twice to four times the memory, in powers of two."""
-    now = profile.facts.get("batch_size") or profile.facts.get("loader_batch_size")
-    if not isinstance(now, int):
-        return None
-    used = max((profile.loads.quantile(f"{name}_memory", 0.95) for name in profile.gpus), default=25.0)
-    factor = 4 if used < 20 else 2
-    return word(profile, "batch_size", factor * now)
-
-
 def box(profile: Profile, name: str) -> dict[str, Any]:
     """Quartiles and whiskers over the whole training, as AWS's rules have them; percent."""
     if not profile.loads.count(name):
@@ -176,6 +176,8 @@ def box(profile: Profile, name: str) -> dict[str, Any]:
 
 
 def _too_early(profile: Profile, parameters: Mapping[str, Any]) -> Verdict | None:
+    if not profile.gpus and profile.facts.get("gpu_problem"):
+        return not_looked(f"the GPUs are not sampled ({profile.facts['gpu_problem']})")
     if not profile.gpus:
         return not_looked(NO_GPU)
     if not any(profile.loads.count(name) for name in profile.gpus):
@@ -188,7 +190,7 @@ def _percentiles(values: Floats, *shares: float) -> list[float]:
 
 
 def _samples(profile: Profile) -> int:
-    return profile.loads.count("cpu")
+    return profile.samples
 
 
 def _label(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.rules.batches import larger_batch
 from sweepmaker.profiler.rules.verdict import Verdict, knows, not_looked, word
 
 
@@ -43,12 +44,15 @@ def dataloader(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     workers = profile.facts.get("loader_num_workers")
     if not isinstance(workers, int):
         return not_looked("the training loader tells nothing of its workers")
-    cores = max(1, int(profile.facts.get("cores") or 1))
+    cores = _cores(profile)
     details = _loader(profile) | {"cores": cores}
     waits = 100 * profile.share("data_wait") > parameters.get("data_wait", -1.0)
     few = workers < cores * parameters["min_threshold"] / 100 and waits
     many = workers > cores * parameters["max_threshold"] / 100
     sentence = f"{workers} worker process(es) load images, on {cores} core(s)."
+    if profile.facts.get("features"):
+        sentence = "Features come from memory: there is nothing for workers to do."
+        return Verdict(False, sentence, datapoints=profile.count, details=details)
     pinned = profile.facts.get("loader_pin_memory")
     hint = " pin_memory=True lets copies to the GPU overlap." if profile.gpus and pinned is False else ""
     if many:
@@ -68,6 +72,10 @@ def faster_data(profile: Profile) -> tuple[str | None, str]:
 
     On a CPU workers would take the cores that the model computes on, so there it is the other way round.
     """
+    if profile.facts.get("features"):
+        override = larger_batch(profile)
+        advice = "Features come from memory, by one look-up a batch: a larger batch needs fewer."
+        return override, advice + (f" Try {override}." if override else "")
     cached = profile.facts.get("cache") == "disk" or not knows(profile, "data.cache")
     on_cpu = profile.facts.get("accelerator") == "cpu" and not cached
     if profile.facts.get("files") and (on_cpu or _wanted(profile) is None):
@@ -91,11 +99,16 @@ def _workers(profile: Profile) -> int:
     return now if isinstance(now, int) else 0
 
 
+def _cores(profile: Profile) -> int:
+    """Of this process: those on one machine share its cores."""
+    return max(1, int(profile.facts.get("cores") or 1) // max(1, int(profile.facts.get("processes") or 1)))
+
+
 def _wanted(profile: Profile) -> int | None:
     """Workers that would keep up; None where there are as many as the cores carry already."""
     now, wait = _workers(profile), profile.share("data_wait")
     # a worker may wait for a disk or a network instead of computing: two are worth a try on any machine
-    most = max(2, int(profile.facts.get("cores") or 1))
+    most = max(2, _cores(profile))
     ratio = wait / max(1 - wait, 1e-3)  # of waiting to working; a worker more makes up for a whole one
     needed = math.ceil(ratio + 1 if now == 0 else now * (ratio + 1.5))
     wanted = min(max(needed, now + 1, 2), most)
@@ -106,7 +119,7 @@ def cheaper_images(profile: Profile) -> tuple[str | None, str]:
     """Decode every image once, where it is not done yet and there are files to decode."""
     if profile.facts.get("files") and profile.facts.get("cache") != "disk" and knows(profile, "data.cache"):
         return "data.cache=disk", "Decode every image once for all epochs: data.cache=disk."
-    if profile.facts.get("augment"):
+    if profile.facts.get("augment") and not profile.facts.get("features"):
         override = "data.augment.trivial_augment=false"
         return override, f"TrivialAugment is dear; without it: {override}."
     return None, "Make images cheaper to load (smaller files, a local disk), or take more CPU cores."

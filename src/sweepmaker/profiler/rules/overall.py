@@ -9,6 +9,7 @@ import numpy as np
 
 from sweepmaker.profiler.phases import PHASES, STEP
 from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.rules.batches import larger_batch
 from sweepmaker.profiler.rules.gpu import box
 from sweepmaker.profiler.rules.verdict import Verdict, knows, not_looked, too_short, word
 
@@ -26,7 +27,7 @@ def system_usage(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         sentence = (
             f"The cores were used to {cpu['p50']:.0f} % (median), {cpu['p95']:.0f} % (95th percentile)."
         )
-    return Verdict(False, sentence, datapoints=profile.loads.count("cpu"), details=details)
+    return Verdict(False, sentence, datapoints=profile.samples, details=details)
 
 
 def statistics(profile: Profile) -> dict[str, dict[str, float]]:
@@ -69,7 +70,7 @@ def cpu_underutilised(profile: Profile, parameters: Mapping[str, Any]) -> Verdic
         override = word(profile, "trainer.threads", cores)
         advice = f"Let the run use all cores: trainer.threads={cores}; or a smaller instance."
     else:
-        override = word(profile, "batch_size", 4 * int(profile.facts.get("batch_size") or 16))
+        override = larger_batch(profile)
         advice = (
             "The steps are too small to be shared out to the cores: a larger batch, or a smaller instance."
         )
@@ -94,8 +95,7 @@ def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     )
     if around <= parameters["threshold"] and median >= parameters["least_step_ms"] / 1000:
         return Verdict(False, sentence, datapoints=profile.count, details=details)
-    batch = profile.facts.get("batch_size") or profile.facts.get("loader_batch_size")
-    override = word(profile, "batch_size", 4 * batch) if isinstance(batch, int) else None
+    override = larger_batch(profile)
     advice = "A step is too small for what surrounds it: raise the batch size, and the learning rate with it."
     if not knows(profile, "batch_size"):
         advice += " Dear callbacks of your own should do their work less often."

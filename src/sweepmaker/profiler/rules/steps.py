@@ -101,7 +101,7 @@ def load_balancing(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         seen.append(f"the slowest process works {100 * ahead:.0f} % longer than the mean of all")
     sentence = "; ".join(seen) + "."
     sentence = sentence[:1].upper() + sentence[1:]
-    datapoints = profile.loads.count("cpu")
+    datapoints = profile.samples
     if profile.watched_s < parameters["patience_s"] or not (uneven or slow):
         return Verdict(False, sentence, datapoints=datapoints, details=details)
     return Verdict(

@@ -65,12 +65,17 @@ def too_short(profile: Profile, parameters: Mapping[str, Any]) -> Verdict | None
     """A verdict where there are fewer seconds of training than the rule's patience, else None."""
     if profile.watched_s < parameters["patience_s"]:
         seen, asked = f"{profile.watched_s:.0f} s of training were watched", f"{parameters['patience_s']:g} s"
-        return not_looked(f"{seen}, this rule waits for {asked}", profile.loads.count("cpu"))
+        return not_looked(f"{seen}, this rule waits for {asked}", profile.samples)
     return None
 
 
+_OF_IMAGES = ("data.num_workers", "data.cache")
+
+
 def knows(profile: Profile, key: str) -> bool:
-    """Whether ``key`` of the config means for this run what it says."""
+    """Whether ``key`` of the config means for this run what it says, and changes something."""
+    if profile.facts.get("features") and key in _OF_IMAGES:  # of a frozen backbone: no image is loaded
+        return False
     return key in profile.facts.get("keys", ())
 
 

@@ -1,0 +1,29 @@
+"""How much larger a batch may be: it has to fit into the GPU, and an epoch has to keep some steps."""
+
+from __future__ import annotations
+
+from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.rules.verdict import word
+
+_ROOM = ((20.0, 4.0), (45.0, 2.0), (60.0, 1.5))  # percent of the memory in use: times the batch that fits
+_LEAST_STEPS = 8  # of an epoch; with fewer it learns too seldom, and a batch larger than the data is none
+_MOST = 4.0  # times the batch of now: a larger leap changes what is learned too much at once
+
+
+def larger_batch(profile: Profile) -> str | None:
+    """``batch_size=N``, or None where no larger one fits or the run does not know the key."""
+    now = profile.facts.get("batch_size") or profile.facts.get("loader_batch_size")
+    if not isinstance(now, int):
+        return None
+    wanted = int(room(profile) * now)
+    return word(profile, "batch_size", wanted) if wanted > now else None
+
+
+def room(profile: Profile) -> float:
+    """How many times the batch of now would fit, at most 4; 1: no larger one."""
+    used = [profile.loads.quantile(f"{name}_memory", 0.95) for name in profile.gpus
+            if profile.loads.count(f"{name}_memory")]  # fmt: skip
+    fits = next((times for limit, times in _ROOM if max(used, default=0.0) < limit), 1.0)
+    steps = profile.facts.get("steps_per_epoch")
+    keeps = steps / _LEAST_STEPS if isinstance(steps, int) else _MOST
+    return next((times for times in (_MOST, 2.0, 1.5) if times <= min(fits, keeps)), 1.0)
