@@ -40,7 +40,7 @@ def known(tmp_path: Path, *overrides: str) -> dict[str, Any]:
         (OWN, {"batch_size", "data.num_workers", "data.cache"}),
         ((*OWN, "+data.num_workers=0", "+data.batch_size=${batch_size}"), {"data.cache"}),
     ],
-    ids=str,
+    ids=lambda value: " ".join(sorted(value)),  # the same in every process, unlike a set's own text
 )
 def test_only_words_that_mean_something_are_known(
     overrides: tuple[str, ...], unknown: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
