@@ -45,6 +45,21 @@ def phase_of(action: str) -> int | None:
     return None
 
 
+class _Timed:
+    """``with`` for one phase; one object serves nested uses too: `Phases` keeps what is interrupted."""
+
+    def __init__(self, phases: Phases, phase: int) -> None:
+        self._phases = phases
+        self._phase = phase
+
+    def __enter__(self) -> None:
+        self._phases.enter(self._phase)
+
+    def __exit__(self, *_: object) -> None:
+        if self._phases._outer:  # else training ended meanwhile
+            self._phases.leave()
+
+
 class Phases(Profiler):
     """A Lightning profiler that adds up each phase's own time, without that of phases inside it.
 
@@ -57,14 +72,19 @@ class Phases(Profiler):
         self.active = False
         self.totals = [0.0] * len(PHASES)  # since they were last taken
         self._known: dict[str, int | None] = {}
+        self._timed = [_Timed(self, phase) for phase in range(len(PHASES))]
         self._outer: list[int] = []
         self._now = LOOP
         self._since = 0.0
 
     def profile(self, action_name: str) -> AbstractContextManager[Any]:  # type: ignore[override]
         """Lightning asks about sixty times a step; what belongs to no phase costs next to nothing."""
-        known = self._known.get(action_name, _NEW) is not None
-        return super().profile(action_name) if known else _NOTHING
+        if not self.active:
+            return _NOTHING
+        phase = self._known.get(action_name, _NEW)
+        if phase == _NEW:
+            phase = self._known[action_name] = phase_of(action_name)
+        return _NOTHING if phase is None else self._timed[phase]
 
     def start(self, action_name: str) -> None:
         phase = self._known.get(action_name, _NEW)

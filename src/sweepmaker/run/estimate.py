@@ -61,6 +61,8 @@ class EstimateEpochs(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.current_epoch or batch_idx > _WARM_UP + _MEASURED - 1 or self._wanted is False:
+            # Lightning asks each callback at every hook of a step, which a step on cached features feels
+            trainer.callbacks = [one for one in trainer.callbacks if one is not self]  # type: ignore[attr-defined]
             return
         if batch_idx == _WARM_UP - 1:
             self._since = _now(pl_module)
