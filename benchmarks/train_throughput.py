@@ -71,8 +71,9 @@ def commands(data: Path, large: Path, folder: Path, turns: int) -> dict[str, Seq
 
 
 def main() -> None:
-    parser = make_parser(__doc__, repeats=6)
-    parser.add_argument("--images", type=int, default=96, help="JPEGs an epoch (%(default)s)")
+    parser = make_parser(__doc__, repeats=4)
+    # twelve steps: the debugger samples the first ten of a run, which the epoch that does not count has then
+    parser.add_argument("--images", type=int, default=384, help="JPEGs an epoch (%(default)s)")
     parser.add_argument("--run-images", type=int, default=480, help="JPEGs of a whole run (%(default)s)")
     options = parser.parse_args()
     # src for the peers; train.py brings its own
