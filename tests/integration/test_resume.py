@@ -93,7 +93,10 @@ def test_own_code_resumes_too(tmp_path: Path) -> None:
     kept = load_file(reference / "model" / "model.safetensors")
     assert {name.split(".")[0] for name in kept} == {"network", "head"}
     _, broken = survive(tmp_path / "run", OWN, [SIGTERM], seed=3, cwd=tmp_path)
-    assert broken[0].code in (0, 143)
+    if broken[0].code == -SIGTERM:  # so short a run may be over: the interpreter itself was ending
+        assert "profile: " in broken[0].err.splitlines()[-1]
+    else:
+        assert broken[0].code in (0, 143)
     assert_equal_runs(reference, tmp_path / "run")
 
 
