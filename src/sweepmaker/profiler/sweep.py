@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sweepmaker.profiler.report.markup import paragraph, seconds, text, words
-from sweepmaker.profiler.report.style import CSS
+from sweepmaker.profiler.report.markup import document, paragraph, seconds, text, words
 from sweepmaker.run import atomic
 
 PAGE = "profiler.html"
 _LARGEST = 1_000_000  # bytes of a summary
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write(folder: Path) -> Path | None:
@@ -44,24 +42,11 @@ def _page(folder: Path, found: Mapping[Path, dict[str, Any]], records: Mapping[P
     heads = "".join(f'<th scope="col" class="words">{name}</th>' for name in (
         "run", "what differs", "result", "time", "images/s", "what its rules found"))  # fmt: skip
     title = f"{folder.parent.name}/{folder.name}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<link rel="icon" href="data:,">
-<title>Profiles of {text(title)}</title>
-<style>{CSS}</style>
-</head>
-<body>
-<header><h1>Profiles of {text(title)}</h1>{_summary(found)}</header>
+    body = f"""<header><h1>Profiles of {text(title)}</h1>{_summary(found)}</header>
 <main><section><div class="scroll" tabindex="0"><table><thead><tr>{heads}</tr></thead>
 <tbody>{rows}</tbody></table></div></section></main>
-</body>
-</html>
 """
+    return document(f"Profiles of {title}", body)
 
 
 def _summary(found: Mapping[Path, dict[str, Any]]) -> str:

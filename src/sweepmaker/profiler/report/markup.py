@@ -6,7 +6,36 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from sweepmaker.profiler.report.style import CSS
+
 _WORD = re.compile(r"(?<![\w.=])([a-z_]+(?:\.[a-z_]+)*=[\w\-]+(?:\.[\w\-]+)*)")  # key=value, as it is typed
+
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # no script, nothing from elsewhere
+
+
+def document(title: str, body: str) -> str:
+    """One HTML page that needs no other file.
+
+    Args:
+        title: as text.
+        body: as HTML, with a line end.
+    """
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<link rel="icon" href="data:,">
+<title>{text(title)}</title>
+<style>{CSS}</style>
+</head>
+<body>
+{body}</body>
+</html>
+"""
 
 
 def text(value: object) -> str:

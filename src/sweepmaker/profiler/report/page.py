@@ -9,11 +9,9 @@ from typing import Any
 from sweepmaker.profiler.judge import Found
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.report import learning, machine, overview, training
-from sweepmaker.profiler.report.markup import paragraph, text
-from sweepmaker.profiler.report.style import CSS
+from sweepmaker.profiler.report.markup import document, paragraph, text
 
 # nothing is fetched and nothing runs, whatever a name in the data may say
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _LIMIT = 5_000_000  # bytes of a file that is read for the page
 
 
@@ -45,19 +43,7 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
     links = "".join(f'<a href="#{name}">{text(title)}</a>' for name, title, _ in parts)
     sections = "\n".join(body for _, _, body in parts)
     title = f"{run.parent.name}/{run.name}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<link rel="icon" href="data:,">
-<title>Profile of {text(title)}</title>
-<style>{CSS}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <h1>Profile of {text(title)}</h1>
 <p class="soft">{text(_state(state, profile))}</p>
 {_verdict(found)}
@@ -69,9 +55,8 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
 <footer class="soft">
 <p>Made by sweepmaker from what this run measured. Recommendations are hints: try one at a time.</p>
 </footer>
-</body>
-</html>
 """
+    return document(f"Profile of {title}", body)
 
 
 def _state(state: str, profile: Profile) -> str:
