@@ -66,10 +66,38 @@ def test_an_archive_that_reaches_out_is_refused(
             member.type, member.linkname = tarfile.SYMTYPE, "../../out.py"
         tar.addfile(member)
     if name.startswith("/") and not old:  # there the name loses its slash
-        unpack.place(tmp_path / "ml", archive, {})
+        unpack.place(tmp_path / "ml", archive, {}, tmp_path / "kept")
         return
     with pytest.raises(unpack.CodeError, match="cannot be unpacked"):
-        unpack.place(tmp_path / "ml", archive, {})
+        unpack.place(tmp_path / "ml", archive, {}, tmp_path / "kept")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != archive]
+
+
+def test_code_is_unpacked_once_and_no_trial_changes_what_the_next_one_gets(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    pack(archive, {"train.py": "print(1)\n", "src/part.py": "x = 1\n"})
+    for number in range(2):
+        ml = tmp_path / f"ml{number}"
+        unpack.place(ml, archive, {}, tmp_path / "kept")
+        assert (ml / "code" / "train.py").read_text() == "print(1)\n"
+        assert (ml / "code" / "src" / "part.py").read_text() == "x = 1\n"
+        (ml / "code" / "train.py").write_text("print(2)\n")
+        (ml / "code" / "src" / "part.py").unlink()
+    (whole,) = (tmp_path / "kept").iterdir()
+    assert whole.name == unpack.mark(archive)
+    archive.unlink()
+    pack(archive, {"train.py": "print(3)\n"})
+    unpack.place(tmp_path / "other", archive, {}, tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "other" / "code").iterdir()] == ["train.py"]
+
+
+def test_of_a_large_archive_there_is_no_second_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack, "_KEPT_BYTES", 10)
+    archive = tmp_path / "a.tar.gz"
+    pack(archive, {"train.py": "print(1)\n"})
+    unpack.place(tmp_path / "ml", archive, {}, tmp_path / "kept")
+    assert (tmp_path / "ml" / "code" / "train.py").is_file()
+    assert not (tmp_path / "kept").exists()
 
 
 def test_shell_scripts_and_commands_run_too(runtime: Fork, tmp_path: Path) -> None:

@@ -198,6 +198,18 @@ def test_a_trial_goes_on_without_the_zygote_and_the_next_one_gets_another(
     assert "ExitCode 4" in (trial.failure or "")
 
 
+def test_a_trial_is_started_though_the_guard_that_waits_was_killed(runtime: Fork, tmp_path: Path) -> None:
+    assert Trial(tmp_path / "before", "print(1)").run(runtime) == 0
+    assert runtime.zygote is not None
+    zygote = psutil.Process(runtime.zygote)
+    eventually(lambda: len(zygote.children(recursive=True)) == 2, "a guard and its trial's process wait")
+    waiting = zygote.children(recursive=True)
+    waiting[0].kill()
+    eventually(lambda: all(is_gone(process.pid) for process in waiting), "both are gone")
+    assert Trial(tmp_path / "after", "print(1)").run(runtime) == 0
+    assert runtime.zygote == zygote.pid
+
+
 def test_close_kills_what_runs(tmp_path: Path) -> None:
     runtime = Fork(tmp_path)
     handle = at_work(Trial(tmp_path / "job", SLEEP), runtime)

@@ -4,8 +4,10 @@ It is the only one that can tell how the trial ended, so it lives apart from the
 server: when the zygote dies it goes on, when the server dies (its end of the socket closes) it kills
 the trial, and when it dies itself the kernel kills the trial.
 
-Over the socket come an `Order` and then single letters (T: terminate, K: kill); back go lines of JSON:
-``{"guard": pid}``, ``{"trial": pid}``, ``{"exit": code}``.
+It and the trial's process exist before there is a trial for them, since forking a process with all of
+torch in it takes longer than anything else that is done here. Over its first socket comes the one to the
+server, with the log; over that one come an `Order` and then single letters (T: terminate, K: kill), and
+back go lines of JSON: ``{"guard": pid}``, ``{"trial": pid}``, ``{"exit": code}``.
 """
 
 from __future__ import annotations
@@ -27,21 +29,30 @@ from launchers.embedded.runtimes.order import Order
 from launchers.embedded.runtimes.unpack import CodeError
 
 _AGAIN_S = 0.002
+_HERE = b"F"  # something has to travel with the file descriptors
 
 
-def watch(control: socket.socket, log: int) -> tuple[Order, int]:
-    """Be the guard until the trial has ended, and end.
+def watch(source: socket.socket) -> tuple[Order, int, int]:
+    """Be the guard until the trial has ended, and end; without a trial when ``source`` closes.
 
     Args:
-        control: the socket to the server.
-        log: file descriptor for the trial's output.
+        source: over which ``hand_over`` says for which trial.
 
     Returns:
-        In the trial's own process only: (its order, the guard).
+        In the trial's own process only: (its order, file descriptor of its log, the guard).
     """
     with contextlib.suppress(PermissionError):  # it leads a session already
         os.setsid()
     linux.adopt_orphans()
+    me = os.getpid()
+    start_trial, told = socket.socketpair()
+    trial = os.fork()
+    if trial == 0:
+        source.close()
+        start_trial.close()
+        return *_wait_for_order(told, me), me
+    told.close()
+    control, log = _taken_over(source)
     try:
         order = Order.receive(control)
     except (EOFError, OSError):
@@ -52,14 +63,52 @@ def watch(control: socket.socket, log: int) -> tuple[Order, int]:
         os.set_blocking(end, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    _tell(control, guard=os.getpid())
-    me = os.getpid()
-    trial = os.fork()
-    if trial == 0:
-        control.detach()  # or the number would be closed again later, when it is another file's
-        return order, me
-    _tell(control, trial=trial)
+    _tell(control, guard=me)
+    _tell(control, trial=trial)  # before it starts: who was told of none need not look for one
+    with start_trial, contextlib.suppress(OSError):  # killed meanwhile: seen below
+        socket.send_fds(start_trial, [_HERE], [log])
+        order.send(start_trial)
     _Watch(order, control, log, start, awake, trial).run()
+
+
+def hand_over(guard: socket.socket, control: int, log: int) -> None:
+    """Tell a waiting guard of a trial.
+
+    Args:
+        guard: the other end of its ``source``.
+        control: file descriptor of the socket to the server.
+        log: file descriptor for the trial's output.
+
+    Raises:
+        OSError: it is dead.
+    """
+    socket.send_fds(guard, [_HERE], [control, log])
+
+
+def _taken_over(source: socket.socket) -> tuple[socket.socket, int]:
+    try:
+        word, descriptors, _, _ = socket.recv_fds(source, 1, 2)
+    except OSError:
+        word = b""
+    if not word:
+        os._exit(0)  # and its trial with it
+    source.close()
+    control, log = descriptors
+    return socket.socket(fileno=control), log
+
+
+def _wait_for_order(told: socket.socket, guard: int) -> tuple[Order, int]:
+    """In the trial's process: (its order, its log); ends with its guard."""
+    linux.die_with_parent()
+    try:
+        word, descriptors, _, _ = socket.recv_fds(told, 1, 1)
+        if not word or os.getppid() != guard:
+            os._exit(0)
+        order = Order.receive(told)
+    except (EOFError, OSError):
+        os._exit(0)
+    told.detach()  # or the number would be closed again later, when it is another file's
+    return order, descriptors[0]
 
 
 class _Watch:
@@ -164,8 +213,11 @@ def _tell(control: socket.socket, **what: int) -> None:
 
 def main(control: int, log: int) -> NoReturn:
     """A guard of its own, freshly started."""
-    order, guard = watch(socket.socket(fileno=control), log)
-    child.run(order, log, guard)
+    mine, theirs = socket.socketpair()
+    hand_over(mine, control, log)
+    for end in (control, log, mine.detach()):
+        os.close(end)
+    child.run(*watch(theirs))
 
 
 if __name__ == "__main__":
