@@ -179,7 +179,10 @@ def test_overtraining_counts_each_loss_by_itself() -> None:
     stream = [evaluation(1.0, 1.0 - number, number) for number in range(12)]
     assert fired_at(rule("Overtraining"), stream) == [10, 11]
     finding = found(rule("Overtraining"), stream)[0]
-    assert (finding.where, finding.override) == ("valid/loss", "epochs=1")
+    assert (finding.where, finding.override) == ("valid/loss", None), "one epoch would not make it a model"
+    assert "never got better" in finding.advice
+    finding = found(rule("Overtraining"), [evaluation(2.0, 1.0, 0), *stream[1:]])[0]
+    assert finding.override == "epochs=2" and "2 of 12 epochs were enough" in finding.advice
     training = [evaluation(1.0 - number, 1.0 + number % 2 * 0.009, number) for number in range(6)]
     assert [finding.where for finding in found(rule("Overtraining"), training)] == ["train/loss"]
 

@@ -61,6 +61,29 @@ def test_its_own_reader_reads_what_was_written(tmp_path: Path) -> None:
     assert (folder / "model" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
+def test_two_processes_write_into_one_folder(tmp_path: Path) -> None:
+    if not PYTHON.exists():
+        pytest.skip(f"{PYTHON} is missing; make it with: make smdebug")
+    settings = [
+        "epochs=1",
+        "test=false",
+        "debugger.smdebug=true",
+        "trainer.devices=2",
+        "+trainer.strategy=ddp",
+    ]
+    done = subprocess.run(
+        [PYTHON, CHECKOUT / "train.py", *TINY, *settings, f"hydra.run.dir={tmp_path / 'run'}"],
+        env=environment(), capture_output=True, text=True, timeout=200, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "run" / "debugger"
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"smdebug"}
+    workers = {path.name.partition("_")[2] for path in (folder / "smdebug" / "events").rglob("*.tfevents")}
+    assert workers == {"worker_0.tfevents"}
+    assert (folder / "smdebug" / "training_job_end.ts").exists()
+
+
 def test_without_it_the_run_does_not_begin(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ended = train(*TINY, "debugger.smdebug=true", f"hydra.run.dir={folder}")

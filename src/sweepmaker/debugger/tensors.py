@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 Columns: TypeAlias = dict[str, Tensor]
 """Name to float32 [n] on the device."""
@@ -37,21 +38,32 @@ class Trained:
         """Whether the same parameters still require a gradient: layers may be frozen and freed on the way."""
         return self._states == [each.requires_grad for each in self._everything]
 
+    def of_optimizers(self, optimizers: Iterable[Optimizer]) -> set[int]:
+        """Positions of the parameters that these optimizers have."""
+        theirs = {id(each) for one in optimizers for group in one.param_groups for each in group["params"]}
+        return {place for place, each in enumerate(self._parameters) if id(each) in theirs}
+
     @torch.no_grad()
-    def gradients(self, *, percentiles: bool, scale: float = 1.0) -> Columns:
+    def gradients(
+        self, *, percentiles: bool, scale: float = 1.0, without: Collection[int] = (),
+        known: Mapping[str, Tensor] | None = None,
+    ) -> Columns:  # fmt: skip
         """Of the gradients as they are now; NaN where a parameter has none, or one of another layout.
 
         Args:
             percentiles: ``grad_p5`` and ``grad_p95`` too.
             scale: what a gradient scaler has multiplied them with.
+            without: positions that are another optimizer's.
+            known: columns of optimizers that stepped before, which the others keep.
         """
+        known = known or {}
         places = [
             place
             for place, each in enumerate(self._parameters)
-            if each.grad is not None and each.grad.layout == torch.strided
+            if place not in without and each.grad is not None and each.grad.layout == torch.strided
         ]
         if not places:
-            return {}
+            return dict(known)
         gradients = [_dense(self._parameters[place].grad) for place in places]
         sizes = self._size(gradients[0].device)[places]
         columns = {
@@ -66,7 +78,7 @@ class Trained:
             columns |= {"grad_p5": both[:, 0], "grad_p95": both[:, 1]}
         if scale != 1:
             columns |= {name: column / scale for name, column in columns.items() if name != "grad_nonzero"}
-        return {name: self._spread(column, places) for name, column in columns.items()}
+        return {name: self._spread(column, places, known.get(name)) for name, column in columns.items()}
 
     @torch.no_grad()
     def copy(self) -> list[Tensor]:
@@ -74,19 +86,28 @@ class Trained:
         return [each.detach().clone() for each in self._parameters]
 
     @torch.no_grad()
-    def weights(self, before: Sequence[Tensor]) -> Columns:
-        """Of the weights ``before`` a step, and of what it has changed about them."""
+    def weights(self, before: Sequence[Tensor], idle: Collection[int] = ()) -> Columns:
+        """Of the weights ``before`` a step, and of what it has changed about them.
+
+        Args:
+            before: from `copy`.
+            idle: positions whose optimizer did not step, so that their update says nothing: NaN.
+        """
         if not before:
             return {}
         sizes = self._size(before[0].device)
         changes = torch._foreach_sub([each.detach() for each in self._parameters], list(before))
         sums = torch.stack([each.sum(dtype=torch.float32) for each in before])
-        return {
+        columns = {
             "weight_mean": _norms(before, 1) / sizes,
             "weight_var": (_norms(before, 2) ** 2 / sizes - (sums / sizes) ** 2).clamp_min(0),
             "update_mean": _norms(changes, 1) / sizes,
             "update_max": _norms(changes, float("inf")),
         }
+        if idle:
+            for name in ("update_mean", "update_max"):
+                columns[name][list(idle)] = torch.nan
+        return columns
 
     def _size(self, device: torch.device) -> Tensor:
         if device not in self._sizes:
@@ -94,10 +115,11 @@ class Trained:
             self._sizes[device] = torch.tensor(sizes, dtype=torch.float32, device=device)
         return self._sizes[device]
 
-    def _spread(self, column: Tensor, places: list[int]) -> Tensor:
-        if len(places) == len(self._parameters):
+    def _spread(self, column: Tensor, places: list[int], known: Tensor | None) -> Tensor:
+        count = len(self._parameters)
+        if len(places) == count:
             return column
-        spread = torch.full((len(self._parameters),), torch.nan, device=column.device)
+        spread = torch.full((count,), torch.nan, device=column.device) if known is None else known.clone()
         spread[places] = column
         return spread
 

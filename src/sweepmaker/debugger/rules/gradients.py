@@ -55,7 +55,7 @@ class VanishingGradient(Rule):
             largest = np.nanmax(means)
             # nothing learns at all: then there is nothing to compare with
             met &= (means < self.relative * largest) | (largest == 0)
-        found = self._streak.hold(met, self.patience)
+        found = self._streak.hold(met, self.patience, ~np.isnan(means))
         if not len(found):
             return
         smallest = first_of(found, means)
@@ -178,7 +178,7 @@ class AllZero(Rule):
         for collection in self.collection_names:
             zero = shares[collection]
             met = step.names.matrices & (zero >= self.threshold)
-            found = self._streaks[collection].hold(met, self.patience)
+            found = self._streaks[collection].hold(met, self.patience, ~np.isnan(zero))
             if len(found):
                 place = first_of(found, zero, largest=True)
                 yield Finding(
