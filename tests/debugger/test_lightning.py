@@ -162,6 +162,20 @@ def test_layers_that_are_freed_on_the_way_are_watched_from_then_on(tmp_path: Pat
     assert all(value > 0 for value in last["grad_mean"]) and len(last["grad_mean"]) == len(names[1])
 
 
+def test_in_a_very_long_run_samples_move_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweepmaker.debugger.sampler.SAMPLES_BEFORE_DOUBLING", 8)
+    monkeypatch.setattr("sweepmaker.debugger.callback.EVERY_N_STEPS", 2)
+    steps = {}
+    for every in ("auto", 2):
+        folder = tmp_path / str(every)
+        node = {"every_n_steps": every, "first_steps": 4, "rules": {"DeadRelu": {}}}
+        fit(folder, node, Net(conv_net(), adam()), epochs=3)
+        steps[every] = [one["step"] for one in records(folder, "step")]
+        assert sum(len(one["losses"]) for one in records(folder, "step")) == steps[every][-1] + 1
+    assert steps[2] == [0, 1, 2, 3, *range(4, 129, 2)], "a number of the user's own stays"
+    assert steps["auto"] == [0, 1, 2, 3, *range(4, 12, 2), *range(12, 44, 4), *range(48, 112, 8), 112, 128]
+
+
 def test_losses_are_those_of_a_batch_however_many_make_a_step(tmp_path: Path) -> None:
     losses, network = [], conv_net()
     for parts in (1, 4):

@@ -253,3 +253,46 @@ def test_input_images(mean: list[float], std: list[float], low: list[float], fir
 def test_stalled() -> None:
     assert fired_at(rule("StalledTraining"), [Stall(7, 0, 1801.0)]) == [7]
     assert found(rule("StalledTraining"), [Stall(7, 0, 1799.0)]) == []
+
+
+def test_images_that_hold_nothing_are_not_called_badly_normalised() -> None:
+    images = Images(15, 0, 500, [0.0] * 3, [0.0] * 3, [0.0] * 3, [0.0] * 3)
+    (finding,) = found(rule("CheckInputImages", range=True), [images])
+    assert "they hold nothing" in finding.meaning and finding.override is None
+    assert found(rule("CheckInputImages"), [images]) == []
+
+
+def test_a_loss_that_stays_is_not_told_to_join_the_optimizer() -> None:
+    (finding,) = found(rule("UnchangedTensor"), losses({0: 2.3, 1: 2.3, 2: 2.3}))
+    assert finding.where == "loss" and "optimizer" not in finding.advice
+
+
+def test_losses_of_several_optimizers_need_not_fall() -> None:
+    several = replace(NAMES, optimizers=2)
+    stream = [step(number, losses=[1.0 + number], names=several) for number in range(0, 100, 10)]
+    assert found(rule("LossNotDecreasing"), stream) == []
+    assert found(rule("LossNotDecreasing"), [replace(one, names=NAMES) for one in stream])  # type: ignore[type-var]
+
+
+def test_classes_are_shown_with_their_names() -> None:
+    named = Names([], [], class_names=["cat", "dog", "2"])
+    few = found(rule("ClassImbalance"), [Labels(0, 0, [50, 3, 40], whole=True, names=named)])
+    assert few[0].where == "class 1 (dog)" and "50 images of class 0 (cat)" in few[0].meaning
+    seen = replace(evaluation(1.0, 1.0, matrix=[[2, 8, 0], [0, 10, 0], [0, 0, 10]]), names=named)
+    assert [one.where for one in found(rule("Confusion"), [seen])] == [
+        "class 0 (cat)",
+        "class 0 (cat) as 1 (dog)",
+    ]
+    assert named.shown(2) == "2" and named.shown(9) == "9"
+
+
+def test_a_sample_that_says_nothing_of_a_layer_leaves_its_count() -> None:
+    """Of two optimizers one did not step: neither a sign of life nor of the opposite."""
+    stream = [step(number, update_max=[0.0, 1.0, NAN if number % 2 else 0.0]) for number in range(6)]
+    findings = found(rule("UnchangedTensor", collection_names=["weights"]), stream)
+    assert [(one.step, one.meaning[11:13]) for one in findings] == [
+        (2, "1 "),
+        (3, "1 "),
+        (4, "2 "),
+        (5, "1 "),
+    ]
