@@ -255,35 +255,11 @@ def test_stalled() -> None:
     assert found(rule("StalledTraining"), [Stall(7, 0, 1799.0)]) == []
 
 
-def test_images_that_hold_nothing_are_not_called_badly_normalised() -> None:
-    images = Images(15, 0, 500, [0.0] * 3, [0.0] * 3, [0.0] * 3, [0.0] * 3)
-    (finding,) = found(rule("CheckInputImages", range=True), [images])
-    assert "they hold nothing" in finding.meaning and finding.override is None
-    assert found(rule("CheckInputImages"), [images]) == []
-
-
-def test_a_loss_that_stays_is_not_told_to_join_the_optimizer() -> None:
-    (finding,) = found(rule("UnchangedTensor"), losses({0: 2.3, 1: 2.3, 2: 2.3}))
-    assert finding.where == "loss" and "optimizer" not in finding.advice
-
-
 def test_losses_of_several_optimizers_need_not_fall() -> None:
     several = replace(NAMES, optimizers=2)
     stream = [step(number, losses=[1.0 + number], names=several) for number in range(0, 100, 10)]
     assert found(rule("LossNotDecreasing"), stream) == []
     assert found(rule("LossNotDecreasing"), [replace(one, names=NAMES) for one in stream])  # type: ignore[type-var]
-
-
-def test_classes_are_shown_with_their_names() -> None:
-    named = Names([], [], class_names=["cat", "dog", "2"])
-    few = found(rule("ClassImbalance"), [Labels(0, 0, [50, 3, 40], whole=True, names=named)])
-    assert few[0].where == "class 1 (dog)" and "50 images of class 0 (cat)" in few[0].meaning
-    seen = replace(evaluation(1.0, 1.0, matrix=[[2, 8, 0], [0, 10, 0], [0, 0, 10]]), names=named)
-    assert [one.where for one in found(rule("Confusion"), [seen])] == [
-        "class 0 (cat)",
-        "class 0 (cat) as 1 (dog)",
-    ]
-    assert named.shown(2) == "2" and named.shown(9) == "9"
 
 
 def test_a_sample_that_says_nothing_of_a_layer_leaves_its_count() -> None:
@@ -296,3 +272,11 @@ def test_a_sample_that_says_nothing_of_a_layer_leaves_its_count() -> None:
         (4, "2 "),
         (5, "1 "),
     ]
+
+
+def test_a_validation_loss_explodes_too() -> None:
+    stream = [step(0, losses=[1.0], lr=0.1), evaluation(float("inf"), 1.0)]
+    (finding,) = found(rule("ExplodingTensor"), stream)
+    assert (finding.where, finding.value, finding.override) == ("valid/loss", float("inf"), "lr=0.01")
+    assert found(rule("ExplodingTensor", only_nan=True), stream) == []
+    assert found(rule("ExplodingTensor", collection_names=["weights"]), stream) == []

@@ -161,6 +161,11 @@ def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
     parent, _, leaf = key.rpartition(".")
     main = _main(arguments)
     allowed = _keys_below(parent, main)
+    if leaf in allowed:  # of another option of this group
+        chosen = next((word for word in arguments[1:] if word.startswith(f"{parent}=")), f"what {parent} is")
+        return ConfigError(
+            f"{chosen} has no such key", key=key, fix=f"+{key}=... hands it on, if your class takes it"
+        )
     return ConfigError(
         "there is no such key" + _hint(leaf, allowed, prefix=f"{parent}." if parent else ""),
         key=key,
