@@ -1,19 +1,22 @@
 """What the debugger costs a training step, against no debugger and against smdebug at the same interval.
 
-EfficientNet-B2, 64 px, batches of 32, one thread, CPU seconds of the process. At the default interval of 25 steps
-the cost is less than two runs of the same differ by, so its two parts are measured where they stand out:
+EfficientNet-B2, 64 px, batches of 32, one thread, CPU seconds of the process. At the default interval of 25
+steps the cost is less than two runs of the same differ by, so its two parts are measured where they stand
+out:
 
-- what every step costs, sampled or not: the time of steps that are not, on batches of 2 at 32 px, where a step is
-  short (hooks are called as often, whatever they are called with);
+- what every step costs, sampled or not: the time of steps that are not, on batches of 2 at 32 px, where a
+  step is short (hooks are called as often, whatever they are called with), beyond the mean of two runs
+  without anything, one before and one after;
 - what a sample costs: with one in four steps sampled, the time of the sampled step and of the next, in which
   smdebug writes, beyond that of the other two of the four.
 
 What is added to a step is then the first and a 25th of the second; the ten steps at the beginning, which are
-sampled all, do not count: they come once. In each round every candidate is measured, after one round that does not
-count; figures are medians over the rounds. smdebug is measured twice: saving full weights and gradients, and with
-those of its reductions that come closest to what the rules keep (absolute mean, maximum and l2 norm of gradients,
-absolute mean and variance of weights, absolute mean of activations; it has nothing for updates, zeros and units
-that never fire). With --head the same on a head over cached features, at the interval that is chosen there.
+sampled all, do not count: they come once. In each round every candidate is measured, after one round that
+does not count; figures are medians over the rounds. smdebug is measured twice: saving full weights and
+gradients, and with those of its reductions that come closest to what the rules keep (absolute mean, maximum
+and l2 norm of gradients, absolute mean and variance of weights, absolute mean of activations; it has nothing
+for updates, zeros and units that never fire). With --head the same on a head over cached features, at the
+interval that is chosen there.
 
     python benchmarks/debugger_overhead.py
     .venv-smdebug/bin/python benchmarks/debugger_overhead.py      # with smdebug as a peer
@@ -201,11 +204,13 @@ def main() -> None:
     for kind in kinds:  # warms up: what is used for the first time takes longer
         trained(kind, Load(head, 2, 32, 4), 1)
     for number in range(options.repeats):
-        order = kinds if number % 2 == 0 else kinds[::-1]
-        for kind in order:
+        watchers = kinds[1:] if number % 2 == 0 else kinds[:0:-1]
+        before = each_step("none", short)
+        for kind in watchers:
             steps[kind].append(each_step(kind, short))
+        steps["none"].append((before + each_step("none", short)) / 2)
         plain = []
-        for kind in (kind for kind in order if kind != "none"):
+        for kind in watchers:
             added, usually, written[kind] = a_sample(kind, usual)
             samples[kind].append(added)
             plain.append(usually - (steps[kind][-1] - steps["none"][-1]))
@@ -221,7 +226,8 @@ def _report(
     report.add("a step without a debugger", [1000 * one for one in step])
     total: dict[str, list[float]] = {}
     for kind, sampled in samples.items():
-        every = [one - none for one, none in zip(steps[kind], steps["none"], strict=True)]
+        # below zero is noise, and must not make a sample cheaper
+        every = [max(one - none, 0.0) for one, none in zip(steps[kind], steps["none"], strict=True)]
         total[kind] = [one + sample / interval for one, sample in zip(every, sampled, strict=True)]
         for what, values in (
             ("every step", every), ("a sample", sampled), (f"added, sampling every {interval}", total[kind]),

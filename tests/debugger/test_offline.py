@@ -94,6 +94,13 @@ def test_a_run_that_goes_on_or_was_cut_off_can_be_asked(
     assert "InProgress" in statuses and "NoIssuesFound" not in statuses
 
 
+def test_without_rules_there_is_nothing_to_ask(run: tuple[Path, dict[str, Any]]) -> None:
+    with pytest.raises(ConfigError, match="there are no rules to ask"):
+        reevaluate(run[0], preset("none"))
+    asked = show(run[0], reevaluate(run[0], preset("sane")))
+    assert "1 of 16 rules has something to say\n" in asked, "nothing is written, so no file is named"
+
+
 def test_a_run_without_observations_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no observations"):
         reevaluate(tmp_path, preset("sane"))

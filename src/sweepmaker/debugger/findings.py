@@ -79,8 +79,13 @@ def line(rule: str, finding: Finding) -> str:
     )
 
 
-def table(reports: Mapping[str, Report]) -> str:
-    """What the run ends with: a line for each rule that fired or failed, or that none did."""
+def table(reports: Mapping[str, Report], place: str = " (debugger/findings.json)") -> str:
+    """What the run ends with: a line for each rule that fired or failed, or that none did.
+
+    Args:
+        reports: by the rule's name.
+        place: where more is to be read.
+    """
     told = {name: report for name, report in reports.items() if report.status in ("IssuesFound", "Error")}
     quiet = len(reports) - len(told)
     if not told:
@@ -95,8 +100,12 @@ def table(reports: Mapping[str, Report]) -> str:
             name, str(report.count), first.where, str(first.epoch), f"{first.value:.4g}",
             f"{first.threshold:.4g}", first.override or shorten(first.advice, 60, placeholder=" ..."),
         ))  # fmt: skip
-    head = f"debugger: {len(told)} of {len(reports)} rules have something to say (debugger/findings.json)"
+    head = f"debugger: {len(told)} of {len(reports)} rules {_says(len(told))} something to say{place}"
     return "\n".join([head, *_aligned(rows)])
+
+
+def _says(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -31,6 +31,10 @@ def reevaluate(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         UserError: the run has no observations, or they cannot be read.
     """
     asked = check(settings)
+    if not asked.rules:
+        raise ConfigError(
+            "there are no rules to ask", key="debugger", allowed="sane, aws, or rules of your own"
+        )
     names, observations = _read(folder)
     unseen = _answerable(asked, names, folder)
     engine = Engine([one for one in asked.rules if one.name not in unseen])
@@ -56,7 +60,7 @@ def show(folder: Path, document: Mapping[str, Any]) -> str:
         )
         for name, entry in document["rules"].items()
     }  # fmt: skip
-    return f"{folder}\n{findings.table(reports)}"
+    return f"{folder}\n{findings.table(reports, place='')}"
 
 
 def _read(folder: Path) -> tuple[Names, list[Observation]]:

@@ -28,7 +28,9 @@ class Trained:
     def __init__(self, module: nn.Module) -> None:
         self._everything = list(module.parameters())
         self._states = [each.requires_grad for each in self._everything]
-        found = [(name, each) for name, each in module.named_parameters() if each.requires_grad and each.numel()]
+        found = [
+            (name, each) for name, each in module.named_parameters() if each.requires_grad and each.numel()
+        ]
         self.names = [name for name, _ in found]
         self._parameters = [each for _, each in found]
         self._sizes: dict[torch.device, Tensor] = {}
