@@ -2,21 +2,21 @@
 
 EfficientNet-B2, 64 px, batches of 32, one thread, CPU seconds of the process. At the default interval of 25
 steps the cost is less than two runs of the same differ by, so its two parts are measured where they stand
-out:
+out, and candidates train side by side, each a thread that does one step and hands over: what else the machine
+does meets all of them.
 
 - what every step costs, sampled or not: the time of steps that are not, on batches of 2 at 32 px, where a
-  step is short (hooks are called as often, whatever they are called with), beyond the mean of two runs
-  without anything, one before and one after;
+  step is short (hooks are called as often, whatever they are called with), beyond that of steps without
+  anything;
 - what a sample costs: with one in four steps sampled, the time of the sampled step and of the next, in which
   smdebug writes, beyond that of the other two of the four.
 
 What is added to a step is then the first and a 25th of the second; the ten steps at the beginning, which are
-sampled all, do not count: they come once. In each round every candidate is measured, after one round that
-does not count; figures are medians over the rounds. smdebug is measured twice: saving full weights and
-gradients, and with those of its reductions that come closest to what the rules keep (absolute mean, maximum
-and l2 norm of gradients, absolute mean and variance of weights, absolute mean of activations; it has nothing
-for updates, zeros and units that never fire). With --head the same on a head over cached features, at the
-interval that is chosen there.
+sampled all, do not count: they come once. Figures are medians over steps, and then over rounds. smdebug is
+measured twice: saving full weights and gradients, and with those of its reductions that come closest to what
+the rules keep (absolute mean, maximum and l2 norm of gradients, absolute mean and variance of weights,
+absolute mean of activations; it has nothing for updates, zeros and units that never fire). With --head the
+same on a head over cached features, at the interval that is chosen there.
 
     python benchmarks/debugger_overhead.py
     .venv-smdebug/bin/python benchmarks/debugger_overhead.py      # with smdebug as a peer
@@ -24,11 +24,15 @@ interval that is chosen there.
 
 from __future__ import annotations
 
+import logging
 import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,14 +85,52 @@ class Net(LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=1e-3)
 
 
-class Steps(Callback):
-    """CPU seconds at the beginning of each step."""
+class Ring:
+    """Lets threads take turns: each does one step, then the next one does."""
 
-    def __init__(self) -> None:
-        self.begun: list[float] = []
+    def __init__(self, names: Sequence[str]) -> None:
+        self._waiting = list(names)
+        self._changed = threading.Condition()
+
+    def turn(self, name: str) -> None:
+        """Give the turn to the next, and wait until it comes round."""
+        with self._changed:
+            if self._waiting[0] == name:
+                self._waiting.append(self._waiting.pop(0))
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: self._waiting[0] == name)
+
+    def leave(self, name: str) -> None:
+        """Take no more turns."""
+        with self._changed:
+            self._waiting.remove(name)
+            self._changed.notify_all()
+
+
+def settled() -> float:
+    """CPU seconds of the process, once nothing works any more: smdebug writes from a thread of its own."""
+    before = time.process_time()
+    while True:
+        time.sleep(0.02)
+        now = time.process_time()
+        if now - before < 1e-3:
+            return now
+        before = now
+
+
+class Steps(Callback):
+    """CPU seconds of each step."""
+
+    def __init__(self, name: str, ring: Ring) -> None:
+        self.seconds: list[float] = []
+        self._name, self._ring = name, ring
+        self._begun: float | None = None
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self.begun.append(time.process_time())
+        if self._begun is not None:
+            self.seconds.append(settled() - self._begun)
+        self._ring.turn(self._name)
+        self._begun = time.process_time()
 
 
 @dataclass
@@ -111,19 +153,28 @@ class Load:
         return nn.Linear(FEATURES, 10) if self.head else efficientnet_b2(num_classes=10)
 
 
-def trained(kind: str, load: Load, every: int) -> tuple[list[float], int]:
-    """(CPU seconds of each step after the warm-up, bytes written)."""
-    torch.manual_seed(0)
-    counted = Steps()
-    with tempfile.TemporaryDirectory() as folder:
-        Trainer(
-            accelerator="cpu", max_epochs=-1, max_steps=WARM_UP + load.steps + 1, logger=False,
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[counted, *_watchers(kind, Path(folder), every)],
-        ).fit(Net(load.network()), DataLoader(load.data(), load.batch))  # fmt: skip
-        written = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    seconds = [after - before for before, after in zip(counted.begun, counted.begun[1:], strict=False)]
-    return seconds[WARM_UP:], written
+def trained(kinds: Sequence[str], load: Load, every: int) -> dict[str, tuple[list[float], int]]:
+    """For each kind (CPU seconds of each step after the warm-up, bytes written), trained side by side."""
+    ring = Ring(kinds)
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        done = {kind: pool.submit(_trained, kind, load, every, ring) for kind in kinds}
+    return {kind: one.result() for kind, one in done.items()}
+
+
+def _trained(kind: str, load: Load, every: int, ring: Ring) -> tuple[list[float], int]:
+    counted = Steps(kind, ring)
+    try:
+        ring.turn(kind)  # also for what comes before the first step
+        with tempfile.TemporaryDirectory() as folder:
+            Trainer(
+                accelerator="cpu", max_epochs=-1, max_steps=WARM_UP + load.steps + 1, logger=False,
+                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+                callbacks=[counted, *_watchers(kind, Path(folder), every)],
+            ).fit(Net(load.network()), DataLoader(load.data(), load.batch))  # fmt: skip
+            written = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    finally:
+        ring.leave(kind)
+    return counted.seconds[WARM_UP:], written
 
 
 def _watchers(kind: str, folder: Path, every: int) -> list[Callback]:
@@ -134,6 +185,9 @@ def _watchers(kind: str, folder: Path, every: int) -> list[Callback]:
 
         return [(SmdebugHook if kind == "smdebug" else _with_reductions())(folder, every)]
     node: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "debugger" / "sane.yaml"))
+    # the first 500 images and labels are looked at once: with batches of 2 that would be every step here
+    node["rules"]["CheckInputImages"]["threshold_samples"] = 1
+    node["rules"]["ClassImbalance"]["samples"] = 1
     asked = settings.check(node | {"every_n_steps": every, "first_steps": 0})
     return [Debugger(asked, folder / "debugger")]
 
@@ -164,15 +218,9 @@ def _with_reductions() -> Any:
     return Reductions
 
 
-def each_step(kind: str, load: Load) -> float:
-    """CPU seconds of a step that is not sampled."""
-    return statistics.median(trained(kind, load, NEVER)[0])
-
-
-def a_sample(kind: str, load: Load) -> tuple[float, float, float]:
+def a_sample(seconds: list[float], written: int) -> tuple[float, float, float]:
     """(CPU seconds that a sample adds, CPU seconds of a step that is not sampled, bytes of a sample)."""
-    seconds, written = trained(kind, load, CYCLE)
-    cycles = [seconds[begin : begin + CYCLE] for begin in range(0, load.steps, CYCLE)]
+    cycles = [seconds[begin : begin + CYCLE] for begin in range(0, len(seconds) - CYCLE + 1, CYCLE)]
     plain = statistics.median(second for cycle in cycles for second in cycle[2:])
     added = statistics.median(sum(cycle[:2]) - sum(cycle[2:]) for cycle in cycles)
     return added, plain, written / (WARM_UP // CYCLE + len(cycles) + 1)
@@ -197,24 +245,21 @@ def main() -> None:
     interval = settings.EVERY_N_STEPS_ON_FEATURES if head else settings.EVERY_N_STEPS
     short = Load(head, 32, 0, 400) if head else Load(head, 2, 32, 60)
     usual = Load(head, 32, 0, 400) if head else Load(head, 32, 64, 12)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     step: list[float] = []
     steps: dict[str, list[float]] = {kind: [] for kind in kinds}
     samples: dict[str, list[float]] = {kind: [] for kind in kinds[1:]}
     written = dict.fromkeys(kinds, 0.0)
-    for kind in kinds:  # warms up: what is used for the first time takes longer
-        trained(kind, Load(head, 2, 32, 4), 1)
     for number in range(options.repeats):
-        watchers = kinds[1:] if number % 2 == 0 else kinds[:0:-1]
-        before = each_step("none", short)
-        for kind in watchers:
-            steps[kind].append(each_step(kind, short))
-        steps["none"].append((before + each_step("none", short)) / 2)
-        plain = []
-        for kind in watchers:
-            added, usually, written[kind] = a_sample(kind, usual)
-            samples[kind].append(added)
-            plain.append(usually - (steps[kind][-1] - steps["none"][-1]))
-        step.append(statistics.median(plain))
+        order = kinds[number % len(kinds) :] + kinds[: number % len(kinds)]
+        for kind, (seconds, _) in trained(order, short, NEVER).items():
+            steps[kind].append(statistics.median(seconds))
+        for kind, (seconds, size) in trained(order, usual, CYCLE).items():
+            added, plain, written[kind] = a_sample(seconds, size)
+            if kind == "none":
+                step.append(plain)
+            else:
+                samples[kind].append(added)
     _report(head, interval, step, steps, samples, written, options)
 
 

@@ -20,18 +20,21 @@ _COMMENT = re.compile(r"^ {4}(\w+): .*?# (.*)$")
 
 _OBSERVED = """## What they look at
 
-Numbers taken at the first ten optimizer steps and at every 25th from then on (on cached features: every 500th), at each
-validation, and once of the first images and labels. They stand in `debugger/observations.jsonl.gz`, which `zcat` reads while
-the run goes on: about 10 kB a sample of EfficientNet-B2. With `debugger.every_n_steps=auto` samples move apart in very long
-runs, to twice the distance after each thousand: 25,000 steps have 1,000 samples, a million some 5,300. A number of yours is kept.
+Numbers taken at the first ten optimizer steps and at every 25th from then on (on cached features:
+every 500th), at each validation, and once of the first images and labels. They stand in
+`debugger/observations.jsonl.gz`, which `zcat` reads while the run goes on: about 10 kB a sample of
+EfficientNet-B2. With `debugger.every_n_steps=auto` samples move apart in very long runs, to twice
+the distance after each thousand: 25,000 steps have 1,000 samples, a million some 5,300. A number of
+yours is kept.
 
-`python compare.py action=rules runs=... debugger.rules.NAME.PARAMETER=VALUE` asks them again over what is stored there;
-it writes nothing. What the observations do not hold is refused in words, and a rule that was off in that run may have nothing
-to look at (`Error` in its table).
+`python compare.py action=rules runs=... debugger.rules.NAME.PARAMETER=VALUE` asks them again over
+what is stored there; it writes nothing. What the observations do not hold is refused in words, and
+a rule that was off in that run may have nothing to look at (`Error` in its table).
 
-With several optimizers (a GAN) a layer is judged at steps of its own optimizer, and training losses are not judged: they are
-not meant to fall. Under `torch.compile` activations are not seen. Advice in words of this project's config (`lr=...`) is left
-out where the model or the data are classes of yours.
+With several optimizers (a GAN) a layer is judged at steps of its own optimizer, and training losses
+are not judged: they are not meant to fall. Under `torch.compile` activations are not seen. Advice
+in words of this project's config (`lr=...`) is left out where the model or the data are classes of
+yours.
 
 ## A rule of your own
 
@@ -49,11 +52,13 @@ class LossAbove(Rule):
 
     def on_step(self, step):  # also on_evaluation, on_images, on_labels, on_stall, on_end
         if step.loss > self.bound:
-            yield Finding(step.step, step.epoch, "loss", step.loss, self.bound, "the loss is high", "a lower lr")
+            what, advice = "the loss is high", "a lower learning rate"
+            yield Finding(step.step, step.epoch, "loss", step.loss, self.bound, what, advice)
 ```
 
-`+debugger.rules.Mine._target_=my_rules.LossAbove +debugger.rules.Mine.bound=5` turns it on. What it can see is documented
-in `src/sweepmaker/debugger/observations.py`. If it raises, it ends as `Error` with file and line, and the run goes on.
+`+debugger.rules.Mine._target_=my_rules.LossAbove +debugger.rules.Mine.bound=5` turns it on. What it
+can see is documented in `src/sweepmaker/debugger/observations.py`. If it raises, it ends as `Error`
+with file and line, and the run goes on.
 """
 
 
