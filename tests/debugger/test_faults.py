@@ -130,6 +130,16 @@ def test_the_rule_finds_its_fault(rule: str, tmp_path: Path) -> None:
     assert f"the rule {rule} at step {first['step']}" in report["reason"]
 
 
+@pytest.mark.parametrize(("first", "steps"), [(nn.init.zeros_, [0]), (nn.init.xavier_uniform_, [])])
+def test_dead_relu_by_aws_vector(first: Any, steps: list[int], tmp_path: Path) -> None:
+    network = deep_net(nn.ReLU, 3)
+    first(network[1].weight)
+    nn.init.zeros_(network[1].bias)  # type: ignore[arg-type]
+    once = {"data": loaders(*digits(), batch=128), "optimizer": sgd(0.0), "max_steps": 1, "preset": "aws"}
+    found = train(tmp_path, network, **once)["rules"]["DeadRelu"]["findings"]
+    assert [one["step"] for one in found] == steps
+
+
 HEALTHY: dict[str, dict[str, Any]] = {
     "convolutions": {"epochs": 6},
     "SiLU": {"network": lambda: conv_net(nn.SiLU), "epochs": 4},

@@ -91,7 +91,9 @@ def table(reports: Mapping[str, Report], place: str = " (debugger/findings.json)
     if not told:
         return f"debugger: {quiet} rules, no findings"
     rows = [("rule", "times", "where", "epoch", "value", "threshold", "what to change")]
+    meanings = [""]
     for name, report in told.items():
+        meanings.append(report.findings[0].meaning if report.findings else "")
         if report.status == "Error":
             rows.append((name, "Error", report.reason or "", "", "", "", ""))
             continue
@@ -101,7 +103,10 @@ def table(reports: Mapping[str, Report], place: str = " (debugger/findings.json)
             f"{first.threshold:.4g}", first.override or shorten(first.advice, 60, placeholder=" ..."),
         ))  # fmt: skip
     head = f"debugger: {len(told)} of {len(reports)} rules {_says(len(told))} something to say{place}"
-    return "\n".join([head, *_aligned(rows)])
+    lines = [head]
+    for row, meaning in zip(_aligned(rows), meanings, strict=True):
+        lines += [row, *([f"    {meaning}"] if meaning else [])]
+    return "\n".join(lines)
 
 
 def _says(count: int) -> str:

@@ -31,6 +31,10 @@ yours is kept.
 what is stored there; it writes nothing. What the observations do not hold is refused in words, and
 a rule that was off in that run may have nothing to look at (`Error` in its table).
 
+Parameters have AWS's names. Those that choose tensors by their names (`base_trial`, `tensor_regex`,
+the regular expressions of labels and predictions) do not exist: what a rule looks at is found by
+its kind. Each page says what else differs.
+
 With several optimizers (a GAN) a layer is judged at steps of its own optimizer, and training losses
 are not judged: they are not meant to fall. Under `torch.compile` activations are not seen. Advice
 in words of this project's config (`lr=...`) is left out where the model or the data are classes of

@@ -90,7 +90,15 @@ class SmdebugHook(Callback):
     def _make(self, trainer: Trainer) -> Any:
         configured = os.environ.get("SMDEBUG_CONFIG_FILE_PATH") or CONFIG
         if Path(configured).is_file():
-            return self._smd.Hook.create_from_json_file(configured)
+            hook = self._smd.Hook.create_from_json_file(configured)
+            others = set(hook.include_collections) - {"losses", "weights", "biases", "gradients"}
+            if others and "bf16" in str(trainer.precision):
+                named = ", ".join(sorted(others))
+                raise _refusal(
+                    f"smdebug cannot save bfloat16 activations, and {configured} asks for {named}",
+                    "losses, weights, biases and gradients; or trainer.precision=32-true",
+                )
+            return hook
         mode, one = self._smd.modes, self._smd.SaveConfigMode
         # weights of validation steps are those of the step before
         sampled = self._smd.SaveConfig({
