@@ -161,6 +161,11 @@ def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
     parent, _, leaf = key.rpartition(".")
     main = _main(arguments)
     allowed = _keys_below(parent, main)
+    if leaf in allowed:  # of another option of this group
+        chosen = next((word for word in arguments[1:] if word.startswith(f"{parent}=")), f"what {parent} is")
+        return ConfigError(
+            f"{chosen} has no such key", key=key, fix=f"+{key}=... hands it on, if your class takes it"
+        )
     return ConfigError(
         "there is no such key" + _hint(leaf, allowed, prefix=f"{parent}." if parent else ""),
         key=key,
@@ -250,11 +255,15 @@ def _main(arguments: list[str]) -> Path:
 
 def _keys_below(parent: str, main_file: Path) -> list[str]:
     """Keys that may stand below ``parent`` in the shipped configs, read without composing."""
-    if main_file.stem != "train":
+    head, *path = parent.split(".") if parent else [""]
+    defaults = yaml.safe_load(main_file.read_text()).get("defaults", [])
+    shared = any(
+        head in entry for entry in defaults if isinstance(entry, dict)
+    )  # a group that others use too
+    if main_file.stem != "train" and not shared:
         own = yaml.safe_load(main_file.read_text())
         below = own.get(parent) if parent else own
         return sorted(set(below) - {"hydra"}) if isinstance(below, dict) else []
-    head, *path = parent.split(".") if parent else [""]
     files = sorted((_CONF / head).glob("*.yaml")) if head else [_CONF / "train.yaml"]
     groups = [
         entry.name for entry in _CONF.iterdir() if entry.is_dir() and entry.name not in ("hydra", "local")

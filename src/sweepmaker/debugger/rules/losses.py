@@ -32,7 +32,8 @@ class LossNotDecreasing(Rule):
     Differs from AWS: ``smooth`` and ``settled_percent`` are ours: ten steps of raw batch losses rise by
     chance all the time, and a run that has learned its data is meant to level off. ``mode`` TRAIN takes
     training losses, EVAL validation losses (one each validation, so ``num_steps`` is optimizer steps there
-    too); AWS's GLOBAL, which mixes them, is TRAIN here. AWS documents the two percentages, not how they
+    too); AWS's GLOBAL, which mixes them, is TRAIN here. Training losses of a module with several optimizers
+    are not asked: those of a GAN are not meant to fall. AWS documents the two percentages, not how they
     combine.
     Example: labels shuffled: 2.31 in the first 200 steps, 2.305 in the next: it fell by 0.2 % < 1 %.
     """
@@ -60,7 +61,7 @@ class LossNotDecreasing(Rule):
         self._checked: int | None = None
 
     def on_step(self, step: Step) -> Iterable[Finding]:
-        if self.mode == "EVAL" or not step.losses:
+        if self.mode == "EVAL" or not step.losses or step.names.optimizers > 1:
             return ()
         if not self.smooth:
             return self._compare(step.step, step.epoch, step.loss)
@@ -214,6 +215,7 @@ class Overtraining(Rule):
         self._best = {"train/loss": math.inf, "valid/loss": math.inf}
         self._waited = {"train/loss": 0, "valid/loss": 0}
         self._best_epoch = {"train/loss": 0, "valid/loss": 0}
+        self._improvements = {"train/loss": 0, "valid/loss": 0}
 
     def on_evaluation(self, evaluation: Evaluation) -> Iterable[Finding]:
         pairs = (
@@ -225,15 +227,22 @@ class Overtraining(Rule):
                 continue  # not finite: ExplodingTensor's
             if loss < self._best[name] - self.delta:
                 self._best[name], self._waited[name] = loss, 0
+                self._improvements[name] += 1
                 self._best_epoch[name] = evaluation.epoch
             else:
                 self._waited[name] += 1
             if self._waited[name] >= patience:
-                epochs = self._best_epoch[name] + 1
-                yield Finding(
-                    evaluation.step, evaluation.epoch, name, float(self._waited[name]), float(patience),
-                    f"overtraining: {self._waited[name]} validations without a loss better than "
-                    f"{self._best[name]:.3g} (epoch {self._best_epoch[name]})",
-                    f"fewer epochs, or early stopping: {epochs} of {evaluation.epoch + 1} epochs were enough",
-                    f"epochs={epochs}",
-                )  # fmt: skip
+                yield self._finding(evaluation, name, patience)
+
+    def _finding(self, evaluation: Evaluation, name: str, patience: int) -> Finding:
+        waited, epochs = self._waited[name], self._best_epoch[name] + 1
+        advice = f"fewer epochs, or early stopping: {epochs} of {evaluation.epoch + 1} epochs were enough"
+        improved = self._improvements[name] > 1
+        if not improved:  # the first is the best: fewer epochs would not have made a model
+            advice = "it has never got better: look at labels and learning rate; more images, other weights"
+        return Finding(
+            evaluation.step, evaluation.epoch, name, float(waited), float(patience),
+            f"overtraining: {waited} validations without a loss better than {self._best[name]:.3g} "
+            f"(epoch {self._best_epoch[name]})",
+            advice, f"epochs={epochs}" if improved else None,
+        )  # fmt: skip
