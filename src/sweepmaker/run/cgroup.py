@@ -26,9 +26,12 @@ class Limits:
         self._mount = mount = mount or _MOUNT
         names = _names(own or _OWN)
         self._memory = [pair for folder in _folders(mount, names, "memory") if (pair := _memory_of(folder))]
-        quotas = [(cores, folder) for folder in _folders(mount, names, "cpu")
-                  if (cores := _cores_of(folder)) is not None]  # fmt: skip
-        self.cores, self._cpu = min(quotas, default=(None, None), key=lambda pair: pair[0] or 0.0)
+        self.cores: float | None = None
+        self._cpu: Path | None = None
+        for folder in _folders(mount, names, "cpu"):
+            cores = _cores_of(folder)
+            if cores is not None and (self.cores is None or cores < self.cores):
+                self.cores, self._cpu = cores, folder
 
     def memory(self) -> float | None:
         """Percent in use of the limit that is nearest; None where there is no limit."""
@@ -55,8 +58,10 @@ class Limits:
 
     def _counted(self, group: Path) -> Path:
         """Version 1 may count time in another tree than the one that limits it."""
-        apart = self._mount / "cpuacct" / group.relative_to((self._mount / "cpu").resolve())
-        return (group if (group / "cpuacct.usage").exists() else apart) / "cpuacct.usage"
+        here, tree = group / "cpuacct.usage", (self._mount / "cpu").resolve()
+        if here.exists() or not group.is_relative_to(tree):
+            return here
+        return self._mount / "cpuacct" / group.relative_to(tree) / "cpuacct.usage"
 
 
 def _names(own: Path) -> dict[str, str]:
