@@ -46,6 +46,22 @@ def test_worker_processes_count_and_may_end(monkeypatch: pytest.MonkeyPatch) -> 
     assert watched.read()[0]["workers"] == before
 
 
+def test_what_a_worker_did_before_it_was_seen_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True)\ninput()"
+    watched = Machine()
+    watched.read()
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None and child.stdout.readline()  # a second of CPU is behind it
+        watched.read()
+        monkeypatch.setattr(machine, "_FAMILY_S", 0.0)
+        found, _ = watched.read()
+        assert found["workers"] >= 1 and found["process_cpu"] < 100 and found["run_cpu"] <= 100
+    finally:
+        child.kill()
+        child.communicate()
+
+
 def test_a_machine_without_some_counters_gives_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 

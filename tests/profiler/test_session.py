@@ -8,8 +8,10 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Trainer
@@ -27,7 +29,7 @@ from tests.profiler.recorded import CONF, preset, profile
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
 
 
-def fit(folder: Path, *overrides: str, main: bool = True, **data: Any) -> Profiling:
+def fit(folder: Path, *overrides: str, main: bool = True, net: Net | None = None, **data: Any) -> Profiling:
     """One process of a run, in this one."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", ["profiler.sample_ms=100", "profiler.scan_s=1", *overrides])
@@ -40,8 +42,9 @@ def fit(folder: Path, *overrides: str, main: bool = True, **data: Any) -> Profil
     )  # fmt: skip
     profiling.attach(trainer)
     planted = Data(**{"count": 160, "nap": 0.002, **data})
+    planted.setup("fit")
     profiling.watch(trainer, planted, 1, [])
-    trainer.fit(Net(), planted)
+    trainer.fit(net or Net(), planted)
     profiling.finish("completed")
     return profiling
 
@@ -69,6 +72,104 @@ def test_a_process_that_continues_a_run_continues_its_profile(
     series = json.loads((tmp_path / "profiler" / "series.json").read_text())
     assert sorted(series["system"]["time"]) == series["system"]["time"]
     assert sum(series["steps"]["count"][0]) == 80
+
+
+def test_what_happens_before_training_is_sampled_too(tmp_path: Path) -> None:
+    profiling = fit(tmp_path, start=0.4)
+    series = json.loads((tmp_path / "profiler" / "series.json").read_text())
+    first = series["phases_of_run"]["initialisation"]
+    assert first > 0.8 and series["system"]["time"][0] < 0.5  # set up twice, by us and by Lightning
+    assert series["system"]["time"] == sorted(series["system"]["time"])
+    assert series["starts"] == [pytest.approx(first, abs=0.01)]
+    assert profiling.clock.images == 160
+
+
+def test_a_start_of_many_minutes_is_kept_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "_EARLY", 8)
+    made, now = Profile(preset()), iter(float(number) for number in range(100))
+    watcher = sampler.Sampler(made.settings, StepClock(Phases()), Machine(), now.__next__)
+    for _ in range(50):
+        watcher.look()
+    watcher.fill(made, Gpus([]), lambda: None, lambda: None)
+    watcher.look()
+    assert made.system.time[0] == 0 and made.system.time[-1] == 50 and len(made.system) <= 9
+
+
+def test_a_run_that_never_trains_leaves_no_thread(tmp_path: Path) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", ["profiler.sample_ms=100"])
+    profiling = Profiling(cfg, tmp_path, time.perf_counter())
+    assert threads() == ["profiler"]
+    profiling.finish("failed")
+    assert threads() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_what_is_kept_is_json_whatever_a_rule_said(tmp_path: Path) -> None:
+    made = profile(preset(), seconds=60, busy=(30,))
+    kept = made.rules["LowGPUUtilization"]["last"]
+    kept["details"]["gpu0"]["gpu_95"], kept["gain"] = float("nan"), float("inf")
+    made.facts["odd"] = float("nan")
+    made.save(tmp_path / "series.json")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    content = json.loads((tmp_path / "series.json").read_text(), parse_constant=refuse)
+    assert content["rules"]["LowGPUUtilization"]["last"]["details"]["gpu0"]["gpu_95"] is None
+    Profile(preset(), range(4), 1).load(tmp_path / "series.json")
+
+
+class Driver:
+    """NVML of one GPU whose memory is this process's own: it grows with what the process keeps."""
+
+    TOTAL = 2**30
+
+    def __init__(self) -> None:
+        self.process = psutil.Process()
+        self.before = self.process.memory_info().rss
+
+    def nvmlInit(self) -> None: ...
+
+    def nvmlShutdown(self) -> None: ...
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetName(self, handle: int) -> str:
+        return "stand-in"
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:
+        return "GPU-0"
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
+        return SimpleNamespace(gpu=90, memory=0)
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
+        used = max(0, self.process.memory_info().rss - self.before)
+        return SimpleNamespace(used=min(used, self.TOTAL), total=self.TOTAL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leak", [2**20, 0], ids=["leaking", "healthy"])
+def test_a_tensor_that_is_kept_from_step_to_step_is_found(
+    leak: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real leak, by the counters of a GPU that is not there."""
+    monkeypatch.setattr(session, "Gpus", lambda places, **_: Gpus([0], Driver(), uuids=["GPU-0"]))
+    rule = "profiler.rules.GPUMemoryIncrease"
+    fit(
+        tmp_path,
+        f"{rule}.patience_s=1",
+        f"{rule}.window_s=1.5",
+        net=Net(nap=0.01, leak=leak),
+        nap=0.0,
+        count=1400,
+    )
+    found = summary(tmp_path)["rules"]["GPUMemoryIncrease"]
+    assert found["looked"] and found["triggered"] is bool(leak), found
 
 
 def test_off_means_off(tmp_path: Path) -> None:
@@ -179,8 +280,8 @@ def test_after_training_the_rules_do_not_look_again_and_again(tmp_path: Path) ->
     with monkey.context() as patch:
         patch.setattr(sampler, "_WRITE_S", 0.0)
         made.settings = replace(made.settings, scan_s=0.0)
-        watcher = sampler.Sampler(made, clock, Machine(), Gpus([]), time.perf_counter,
-                                  lambda: looks.append(clock.ended), write)  # fmt: skip
+        watcher = sampler.Sampler(made.settings, clock, Machine(), time.perf_counter)
+        watcher.fill(made, Gpus([]), lambda: looks.append(clock.ended), write)
         watcher.start()
         assert ended.wait(60)
         watcher.stop()

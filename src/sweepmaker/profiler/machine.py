@@ -13,11 +13,11 @@ from sweepmaker.run.cgroup import Limits
 
 _FAMILY_S = 10.0  # between two looks for new worker processes: walking all processes is dear
 CHANNELS = (
-    "cpu", "iowait", "memory", "process_cpu", "process_memory", "workers", "disk_read", "disk_write",
-    "net_in", "net_out",
+    "cpu", "iowait", "memory", "run_cpu", "process_cpu", "process_memory", "workers",
+    "disk_read", "disk_write", "net_in", "net_out",
 )  # fmt: skip
-"""Percent of the usable cores and of the memory limit; ``process_cpu`` percent of one core, GiB of memory
-and number of worker processes of this run; bytes a second."""
+"""Percent of the usable cores and of the memory limit; of this run with its worker processes: percent of
+the usable cores, percent of one core, GiB of memory, number of workers; bytes a second."""
 
 
 class Machine:
@@ -35,6 +35,7 @@ class Machine:
         self._process = psutil.Process()
         self._family: dict[int, Any] = {}
         self._looked = float("-inf")
+        self._spent: dict[int, float] = {}  # seconds of CPU by process
         self._before: dict[str, Any] = {}
         self._at = time.perf_counter()
         self.read()
@@ -99,22 +100,27 @@ class Machine:
             self._looked = now
             family = {process.pid: process for process in self._process.children(recursive=True)}
             self._family = {pid: self._family.get(pid, process) for pid, process in family.items()}
-        spent, memory, alive = 0.0, 0, 0
+        spent: dict[int, float] = {}
+        memory = 0
         for process in (self._process, *self._family.values()):
             try:
                 with process.oneshot():
                     times = process.cpu_times()
-                    spent += times.user + times.system
                     memory += process.memory_info().rss
-                alive += 1
+                spent[process.pid] = times.user + times.system
             except psutil.NoSuchProcess:
                 continue
-        before = self._before.get("process")
-        self._before["process"] = spent
-        if before is not None and spent >= before:  # less: a worker has ended, and took its time with it
-            found["process_cpu"] = 100 * (spent - before) / seconds
+        before, self._spent = self._spent, spent
+        if (
+            before
+        ):  # a process that is seen for the first time may have worked for seconds: it counts from now on
+            used = sum(now - before[pid] for pid, now in spent.items() if pid in before)
+            found["process_cpu"] = 100 * used / seconds
+            found["run_cpu"] = min(
+                100.0, found["process_cpu"] / min(self._limits.cores or 1e9, len(self.cores))
+            )
         found["process_memory"] = memory / 2**30
-        found["workers"] = float(alive - 1)
+        found["workers"] = float(len(spent) - 1)
 
     def _rates(self, found: dict[str, float], seconds: float, counters: Any, **names: str) -> None:
         if counters is None:

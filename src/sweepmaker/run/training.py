@@ -185,7 +185,9 @@ def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices:
 
 
 def _describe(run: Run, record: RunRecord | None) -> None:
+    threads = run.choices.as_dict()["threads"]["value"]
     if record is None:
+        run.profiling.watch(run.trainer, run.data, threads, auto.gpu_names())
         return
     describe = getattr(run.data, "describe", None)
     record.update(
@@ -194,7 +196,6 @@ def _describe(run: Run, record: RunRecord | None) -> None:
         data=describe() if callable(describe) else {"source": str(run.cfg.data.get("_target_"))},
         hardware={**record.fields["hardware"], "gpus": auto.gpu_names()},
     )
-    threads = run.choices.as_dict()["threads"]["value"]
     run.profiling.watch(run.trainer, run.data, threads, record.fields["hardware"]["gpus"])
 
 

@@ -98,7 +98,7 @@ def about(record: Mapping[str, Any], profile: Profile) -> str:
     overrides = record.get("overrides") or []
     entries: dict[str, object] = {
         "overrides": " ".join(map(str, overrides)) or "none",
-        "CPU": f"{hardware.get('cpu', 'unknown')}, {profile.facts.get('cores')} usable core(s)",
+        "CPU": f"{hardware.get('cpu', 'unknown')}, usable cores: {profile.facts.get('cores')}",
         "memory": f"{hardware.get('memory_gib', '?')} GiB",
         "GPUs": ", ".join(map(str, profile.facts.get("gpus") or [])) or "none",
         "precision": profile.facts.get("precision"),

@@ -7,6 +7,7 @@ from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.report.charts import parts
 from sweepmaker.profiler.report.markup import facts, paragraph, seconds, section, text, words
 from sweepmaker.profiler.rules import RULES, Verdict
+from sweepmaker.profiler.rules.overall import OTHERS
 
 _PARTS = {
     "initialisation": "before the first step",
@@ -19,8 +20,12 @@ def summary(profile: Profile) -> str:
     """How the run's time splits into start, training and end."""
     shown = {words: profile.phases_of_run[name] for name, words in _PARTS.items()}
     total = max(profile.seconds, 1e-9)
-    start, training = shown["before the first step"], shown["training loop"]
+    start, training = (profile.phases_of_run[name] for name in ("initialisation", "training"))
     said = f"The run took {seconds(profile.seconds)}, of which {100 * training / total:.0f} % was training."
+    if len(profile.starts) > 1:
+        said += f" It was continued, so it has {len(profile.starts)} starts; their times are added up."
+    if profile.others >= OTHERS:
+        said += f" Other programs used {profile.others:.0f} % of the cores meanwhile."
     if start > 0.5 * total:
         said += " Most of it went by before the first step: a longer run would show a better split."
     speed = profile.images / profile.training_s if profile.training_s else float("nan")

@@ -33,6 +33,11 @@ class Verdict:
     looked: bool = True
 
 
+def many(count: int, noun: str, ending: str = "s") -> str:
+    """``1 core``, ``2 cores``."""
+    return f"{count} {noun}{'' if count == 1 else ending}"
+
+
 Look = Callable[[Profile, Mapping[str, Any]], Verdict]
 
 
