@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweepmaker.profiler.report import files
+from sweepmaker.profiler import ranks
+from sweepmaker.profiler.phases import PHASES
+from sweepmaker.profiler.report import files, learning
 from sweepmaker.profiler.report.charts import Curve, curves, histogram
-from sweepmaker.profiler.report.markup import seconds, words
+from sweepmaker.profiler.report.markup import seconds, sentence, words
 from sweepmaker.profiler.report.page import read_json
 from sweepmaker.profiler.report.style import CSS
 from tests.needs import needs_package
@@ -168,6 +170,39 @@ def test_extremes_are_in_the_plot(page: Path) -> None:
     assert "10 % to 97 %" in drawn
 
 
+def test_a_run_of_one_epoch_has_numbers_instead_of_curves(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,seconds,valid/loss,test/loss\n0,9,1.5,0.25,\n1,9,2.0,,0.75\n")
+    section = learning.curves_of(path, {})
+    assert "polyline" not in section and "valid/loss" in section and "0.75" in section
+    path.write_text("epoch,step,seconds,valid/loss,test/loss\n0,9,1.5,0.25,\n1,18,2,0.2,\n2,18,2,,0.75\n")
+    dots = re.findall(r'points="(\S+) (\S+)"[^>]*round', learning.curves_of(path, {}))
+    assert len(dots) == 1 and dots[0][0] == dots[0][1]  # the test's one value beside the curve
+
+
+def test_a_rule_that_could_not_look_is_named_with_its_reason(tmp_path: Path) -> None:
+    made = profile(
+        preset("sane", "profiler.rules.StepOverhead=null"), seconds=5, busy=(), accelerator="cpu", gpus=[]
+    )
+    said = Outline(written(tmp_path / "r", made).read_text()).said
+    assert "CPUBottleneck and IOBottleneck did not look: there is no GPU." in said["bottlenecks"]
+    assert "StepOutlier did not look: 50 steps, this rule waits for 100." in said["steps"]
+    assert "StepOverhead did not look: switched off." in said["split"]
+    assert "Nothing to change." in (tmp_path / "r" / "profiler" / "report.html").read_text()
+
+
+def test_the_machines_of_a_run_are_named_with_their_reports(tmp_path: Path) -> None:
+    made = profile(preset(), seconds=60, nodes=2, node=0)
+    told = dict.fromkeys(PHASES, 1.0)
+    made.ranks = [{**told, "node": 0.0, **ranks.figures(made)}, {**told, "node": 0.0},
+                  {**told, "node": 1.0, "cpu_p50": 12.0, "gpu_p95": 34.0}]  # fmt: skip
+    said = Outline(written(tmp_path / "r", made).read_text()).said["balance"]
+    assert "machine 1" in said and "34 %" in said and "profiler/node-1/report.html" in said
+    made.ranks = []  # it was interrupted
+    said = Outline(written(tmp_path / "s", made).read_text()).said["balance"]
+    assert "which it did not" in said and "profiler/node-1/report.html" in said
+
+
 def test_plots_of_nothing_are_left_out() -> None:
     nothing = np.full(3, np.nan)
     assert curves("x", [Curve("a", np.arange(3.0), nothing)]) == ""
@@ -176,9 +211,10 @@ def test_plots_of_nothing_are_left_out() -> None:
 
 def test_words() -> None:
     assert words("Try data.num_workers=4.") == "Try <code>data.num_workers=4</code>."
+    assert [sentence(said) for said in ("no step", "It is.", "", " a ")] == ["No step.", "It is.", "", "A."]
     assert words("<b>=1 & a=b") == "&lt;b&gt;=1 &amp; <code>a=b</code>"
-    assert [seconds(value) for value in (0, 5e-5, 0.25, 61, 600, 9000)] == [
-        "0", "50 µs", "250 ms", "61 s", "10 min", "2.5 h",
+    assert [seconds(value) for value in (0, 5e-5, 0.25, 61, 184, 300, 700, 9000)] == [
+        "0", "50 µs", "250 ms", "61 s", "3.1 min", "5 min", "12 min", "2.5 h",
     ]  # fmt: skip
 
 

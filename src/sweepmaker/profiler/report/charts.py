@@ -191,9 +191,12 @@ class _Place:
 def _line(curve: Curve, place: _Place, number: int) -> str:
     there = np.isfinite(curve.mean)
     points = " ".join(place.points(curve.time[there], curve.mean[there]))
+    colour = f"var(--s{number % _COLOURS})"
+    if there.sum() == 1:  # a line of no length, whose round ends make a dot
+        return (f'<polyline points="{points} {points}" fill="none" stroke="{colour}" stroke-width="8" '
+                'stroke-linecap="round"/>')  # fmt: skip
     dash = ("", "6 3", "2 3", "8 3 2 3")[number % 4]  # told apart without colours
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    colour = f"var(--s{number % _COLOURS})"
     return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>'
 
 

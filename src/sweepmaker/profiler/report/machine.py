@@ -12,7 +12,7 @@ from sweepmaker.profiler.report.charts import Curve, boxes, curves, heat, histog
 from sweepmaker.profiler.report.markup import paragraph, percent, section, size, table
 from sweepmaker.profiler.report.overview import says
 from sweepmaker.profiler.rules.gpu import box
-from sweepmaker.profiler.rules.overall import statistics
+from sweepmaker.profiler.rules.overall import OTHERS, statistics
 
 _NAMES: dict[str, tuple[str, Callable[[float], str]]] = {
     "cpu": ("CPU", percent), "iowait": ("I/O wait", percent), "memory": ("memory", percent),
@@ -60,6 +60,8 @@ def _judged(profile: Profile) -> str:
     cpu = profile.loads.quantile("cpu", 0.95)
     if not profile.gpus:
         kind = "well used" if cpu > 70 else "not fully used; a smaller instance may do"
+        if profile.others >= OTHERS and cpu > 70:
+            kind = f"well used, but other programs take {profile.others:.0f} % of it"
         unseen = profile.facts.get("accelerator") not in (None, "cpu")
         device = "The accelerator is not sampled." if unseen else "Without a GPU."
         return f"{device} The CPU is {kind}: 95 % of the time below {cpu:.0f} %."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sweepmaker.profiler.judge import Found
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.report.charts import parts
-from sweepmaker.profiler.report.markup import facts, paragraph, seconds, section, text, words
+from sweepmaker.profiler.report.markup import facts, paragraph, seconds, section, sentence, text, words
 from sweepmaker.profiler.rules import RULES, Verdict
 from sweepmaker.profiler.rules.overall import OTHERS
 
@@ -81,12 +81,17 @@ def _rule(profile: Profile, verdict: Verdict, name: str) -> str:
 def says(found: Found, *names: str) -> str:
     """The sentences of these rules, with their advice where they found something."""
     lines = []
+    silent: dict[str, list[str]] = {}  # reason -> rules
     for name in names:
         verdict = found.verdicts.get(name)
         if verdict is None:
-            lines.append(paragraph(f"The rule {name} is switched off.", "soft"))
-            continue
-        lines.append(paragraph(verdict.sentence[:1].upper() + verdict.sentence[1:]))
-        if verdict.triggered:
-            lines.append(paragraph(verdict.advice, "advice"))
+            silent.setdefault("switched off", []).append(name)
+        elif not verdict.looked:
+            silent.setdefault(verdict.sentence, []).append(name)
+        else:
+            lines.append(paragraph(sentence(verdict.sentence)))
+            if verdict.triggered:
+                lines.append(paragraph(verdict.advice, "advice"))
+    lines += [paragraph(sentence(f"{' and '.join(rules)} did not look: {why}"), "soft")
+              for why, rules in silent.items()]  # fmt: skip
     return "".join(lines)

@@ -9,7 +9,7 @@ from typing import Any
 from sweepmaker.profiler.judge import Found
 from sweepmaker.profiler.profile import FOLDER, Profile
 from sweepmaker.profiler.report import learning, machine, overview, training
-from sweepmaker.profiler.report.markup import document, paragraph, text
+from sweepmaker.profiler.report.markup import document, paragraph, sentence, text
 
 # nothing is fetched and nothing runs, whatever a name in the data may say
 _LIMIT = 5_000_000  # bytes of a file that is read for the page
@@ -70,12 +70,13 @@ def _state(state: str, profile: Profile) -> str:
 
 def _verdict(found: Found) -> str:
     lines = [
-        line.removeprefix("profile: ").removesuffix(" (profiler/report.html)") for line in found.sentences
+        sentence(line.removeprefix("profile: ").removesuffix(" (profiler/report.html)"))
+        for line in found.sentences
     ]
     kind = "verdict found" if found.best else "verdict"
     mark = "Worth changing" if found.best else "Nothing to change"
-    where = paragraph(lines[0] + ".")
-    return f'<div class="{kind}"><p><strong>{mark}.</strong></p>{where}{paragraph(lines[1] + ".")}</div>'
+    said = "".join(paragraph(line) for line in lines)
+    return f'<div class="{kind}"><p><strong>{mark}.</strong></p>{said}</div>'
 
 
 def read_json(path: Path) -> dict[str, Any]:

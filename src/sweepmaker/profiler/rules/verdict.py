@@ -63,7 +63,7 @@ def not_looked(why: str, datapoints: int = 0) -> Verdict:
     return Verdict(False, why, datapoints=datapoints, looked=False)
 
 
-NO_GPU = "no GPU: this rule is about GPUs"
+NO_GPU = "there is no GPU"
 
 
 def too_short(profile: Profile, parameters: Mapping[str, Any]) -> Verdict | None:
