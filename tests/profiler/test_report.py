@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweepmaker.profiler import ranks
-from sweepmaker.profiler.phases import PHASES
-from sweepmaker.profiler.report import files, learning
+from sweepmaker.profiler.report import files
 from sweepmaker.profiler.report.charts import Curve, curves, histogram
 from sweepmaker.profiler.report.markup import seconds, sentence, words
 from sweepmaker.profiler.report.page import read_json
@@ -168,39 +166,6 @@ def test_extremes_are_in_the_plot(page: Path) -> None:
     heights = [1000 - float(y) for y in re.findall(r",([\d.]+)", drawn.partition("polygon")[2])]
     assert max(heights) == pytest.approx(970)
     assert "10 % to 97 %" in drawn
-
-
-def test_a_run_of_one_epoch_has_numbers_instead_of_curves(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_text("epoch,step,seconds,valid/loss,test/loss\n0,9,1.5,0.25,\n1,9,2.0,,0.75\n")
-    section = learning.curves_of(path, {})
-    assert "polyline" not in section and "valid/loss" in section and "0.75" in section
-    path.write_text("epoch,step,seconds,valid/loss,test/loss\n0,9,1.5,0.25,\n1,18,2,0.2,\n2,18,2,,0.75\n")
-    dots = re.findall(r'points="(\S+) (\S+)"[^>]*round', learning.curves_of(path, {}))
-    assert len(dots) == 1 and dots[0][0] == dots[0][1]  # the test's one value beside the curve
-
-
-def test_a_rule_that_could_not_look_is_named_with_its_reason(tmp_path: Path) -> None:
-    made = profile(
-        preset("sane", "profiler.rules.StepOverhead=null"), seconds=5, busy=(), accelerator="cpu", gpus=[]
-    )
-    said = Outline(written(tmp_path / "r", made).read_text()).said
-    assert "CPUBottleneck and IOBottleneck did not look: there is no GPU." in said["bottlenecks"]
-    assert "StepOutlier did not look: 50 steps, this rule waits for 100." in said["steps"]
-    assert "StepOverhead did not look: switched off." in said["split"]
-    assert "Nothing to change." in (tmp_path / "r" / "profiler" / "report.html").read_text()
-
-
-def test_the_machines_of_a_run_are_named_with_their_reports(tmp_path: Path) -> None:
-    made = profile(preset(), seconds=60, nodes=2, node=0)
-    told = dict.fromkeys(PHASES, 1.0)
-    made.ranks = [{**told, "node": 0.0, **ranks.figures(made)}, {**told, "node": 0.0},
-                  {**told, "node": 1.0, "cpu_p50": 12.0, "gpu_p95": 34.0}]  # fmt: skip
-    said = Outline(written(tmp_path / "r", made).read_text()).said["balance"]
-    assert "machine 1" in said and "34 %" in said and "profiler/node-1/report.html" in said
-    made.ranks = []  # it was interrupted
-    said = Outline(written(tmp_path / "s", made).read_text()).said["balance"]
-    assert "which it did not" in said and "profiler/node-1/report.html" in said
 
 
 def test_plots_of_nothing_are_left_out() -> None:

@@ -8,15 +8,13 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Trainer
 
-from sweepmaker.profiler import sampler, session
+from sweepmaker.profiler import early, sampler, session
 from sweepmaker.profiler.clock import StepClock
 from sweepmaker.profiler.gpus import Gpus
 from sweepmaker.profiler.machine import Machine
@@ -34,7 +32,7 @@ def fit(folder: Path, *overrides: str, main: bool = True, net: Net | None = None
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", ["profiler.sample_ms=100", "profiler.scan_s=1", *overrides])
     began = session.time.perf_counter()
-    profiling = Profiling(cfg, folder, began if main else None)
+    profiling = Profiling(cfg, folder, began if main else None, early.begin(cfg, began) if main else None)
     trainer = Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=profiling.callbacks(), profiler=profiling.phases,
@@ -55,7 +53,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "profiler"]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("profiler")]
 
 
 def test_a_process_that_continues_a_run_continues_its_profile(
@@ -85,23 +83,33 @@ def test_what_happens_before_training_is_sampled_too(tmp_path: Path) -> None:
 
 
 def test_a_start_of_many_minutes_is_kept_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampler, "_EARLY", 8)
-    made, now = Profile(preset()), iter(float(number) for number in range(100))
-    watcher = sampler.Sampler(made.settings, StepClock(Phases()), Machine(), now.__next__)
+    monkeypatch.setattr(early, "_MOST", 8)
+    reader = early.Early(60.0, time.perf_counter())
     for _ in range(50):
-        watcher.look()
-    watcher.fill(made, Gpus([]), lambda: None, lambda: None)
-    watcher.look()
-    assert made.system.time[0] == 0 and made.system.time[-1] == 50 and len(made.system) <= 9
+        reader.look()
+    times = [reading[0] for reading in reader.stop()]
+    assert len(times) < 8 and times == sorted(times) and times[0] >= 0
 
 
 def test_a_run_that_never_trains_leaves_no_thread(tmp_path: Path) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", ["profiler.sample_ms=100"])
-    profiling = Profiling(cfg, tmp_path, time.perf_counter())
-    assert threads() == ["profiler"]
+    began = time.perf_counter()
+    profiling = Profiling(cfg, tmp_path, began, early.begin(cfg, began))
+    assert threads() == ["profiler, early"]
     profiling.finish("failed")
     assert threads() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_that_cannot_be_read_early_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise RuntimeError("no such counter")
+
+    monkeypatch.setattr(early, "Machine", broken)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert early.begin(compose("train", []), 0.0) is None
+        assert early.begin(compose("train", ["profiler=none"]), 0.0) is None
+        assert early.begin(compose("train", ["train=false", "ckpt_path=x"]), 0.0) is None
 
 
 def test_what_is_kept_is_json_whatever_a_rule_said(tmp_path: Path) -> None:
@@ -117,59 +125,6 @@ def test_what_is_kept_is_json_whatever_a_rule_said(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "series.json").read_text(), parse_constant=refuse)
     assert content["rules"]["LowGPUUtilization"]["last"]["details"]["gpu0"]["gpu_95"] is None
     Profile(preset(), range(4), 1).load(tmp_path / "series.json")
-
-
-class Driver:
-    """NVML of one GPU whose memory is this process's own: it grows with what the process keeps."""
-
-    TOTAL = 2**30
-
-    def __init__(self) -> None:
-        self.process = psutil.Process()
-        self.before = self.process.memory_info().rss
-
-    def nvmlInit(self) -> None: ...
-
-    def nvmlShutdown(self) -> None: ...
-
-    def nvmlDeviceGetCount(self) -> int:
-        return 1
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        return index
-
-    def nvmlDeviceGetName(self, handle: int) -> str:
-        return "stand-in"
-
-    def nvmlDeviceGetUUID(self, handle: int) -> str:
-        return "GPU-0"
-
-    def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
-        return SimpleNamespace(gpu=90, memory=0)
-
-    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
-        used = max(0, self.process.memory_info().rss - self.before)
-        return SimpleNamespace(used=min(used, self.TOTAL), total=self.TOTAL)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("leak", [2**20, 0], ids=["leaking", "healthy"])
-def test_a_tensor_that_is_kept_from_step_to_step_is_found(
-    leak: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A real leak, by the counters of a GPU that is not there."""
-    monkeypatch.setattr(session, "Gpus", lambda places, **_: Gpus([0], Driver(), uuids=["GPU-0"]))
-    rule = "profiler.rules.GPUMemoryIncrease"
-    fit(
-        tmp_path,
-        f"{rule}.patience_s=1",
-        f"{rule}.window_s=1.5",
-        net=Net(nap=0.01, leak=leak),
-        nap=0.0,
-        count=1400,
-    )
-    found = summary(tmp_path)["rules"]["GPUMemoryIncrease"]
-    assert found["looked"] and found["triggered"] is bool(leak), found
 
 
 def test_off_means_off(tmp_path: Path) -> None:
@@ -216,6 +171,7 @@ def test_an_error_of_the_profiler_is_one_line(
         monkeypatch.setattr(session.Sampler, "look", broken)
     else:
         monkeypatch.setattr(session, "Machine", broken)
+        monkeypatch.setattr(early, "Machine", broken)
     with caplog.at_level(logging.WARNING, logger="sweepmaker"):
         profiling = fit(tmp_path)
     assert profiling.clock.images == 160  # the fit went on
@@ -280,8 +236,8 @@ def test_after_training_the_rules_do_not_look_again_and_again(tmp_path: Path) ->
     with monkey.context() as patch:
         patch.setattr(sampler, "_WRITE_S", 0.0)
         made.settings = replace(made.settings, scan_s=0.0)
-        watcher = sampler.Sampler(made.settings, clock, Machine(), time.perf_counter)
-        watcher.fill(made, Gpus([]), lambda: looks.append(clock.ended), write)
+        watcher = sampler.Sampler(made, clock, Machine(), Gpus([]), time.perf_counter,
+                                  lambda: looks.append(clock.ended), write)  # fmt: skip
         watcher.start()
         assert ended.wait(60)
         watcher.stop()

@@ -215,6 +215,11 @@ class Profile:
         self.starts = [*self.starts_before, initialisation]
 
     @property
+    def earlier_s(self) -> float:
+        """Seconds of the earlier processes of this run: its time goes on where they stopped."""
+        return sum(self.before.values())
+
+    @property
     def seconds(self) -> float:
         """Of the whole run so far."""
         return sum(self.phases_of_run.values())

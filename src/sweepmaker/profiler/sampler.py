@@ -1,4 +1,4 @@
-"""The thread that reads the machine twice a second, from a run's start on, and lets the rules look."""
+"""The thread that reads the machine twice a second while a run trains, and lets the rules look."""
 
 from __future__ import annotations
 
@@ -6,71 +6,65 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sweepmaker.profiler.clock import StepClock
 from sweepmaker.profiler.gpus import Gpus
 from sweepmaker.profiler.machine import Machine
 from sweepmaker.profiler.profile import Profile
-from sweepmaker.profiler.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _WRITE_S = 10.0
 _WRITE_SHARE = 1 / 400  # of the time may go into writing: a long series is written less often
-_EARLY = 2048  # readings that wait for a profile
-Reading = tuple[float, dict[str, float], list[float]]
-"""(seconds, channels, percent of each core)."""
 
 
 class Sampler(threading.Thread):
-    """Reads from its start on; what it reads before there is a profile waits for one.
-
+    """
     Args:
-        settings: how often.
+        profile: takes the samples and the steps; this thread's own until it has been stopped.
         clock: where the steps come from.
         machine: what is read.
+        gpus: what is read of GPUs.
         seconds: tells how long this process has been at the run.
+        scan: lets the rules look at ``profile``.
+        write: keeps ``profile``.
     """
 
     def __init__(
-        self, settings: Settings, clock: StepClock, machine: Machine, seconds: Callable[[], float]
+        self,
+        profile: Profile,
+        clock: StepClock,
+        machine: Machine,
+        gpus: Gpus,
+        seconds: Callable[[], float],
+        scan: Callable[[], None],
+        write: Callable[[], None],
     ) -> None:
         super().__init__(name="profiler", daemon=True)
-        self._settings = settings
+        self.profile = profile
         self._clock = clock
         self._machine = machine
+        self._gpus = gpus
         self._seconds = seconds
-        self._early: list[Reading] = []
-        self._work: _Work | None = None
+        self._scan = scan
+        self._write = write
         self._ended = threading.Event()
         self.error: Exception | None = None
 
-    def fill(self, profile: Profile, gpus: Gpus, scan: Callable[[], None], write: Callable[[], None]) -> None:
-        """From now on everything goes into ``profile``, which is this thread's own until it has stopped.
-
-        Args:
-            profile: takes the samples and the steps.
-            gpus: what is read of GPUs.
-            scan: lets the rules look at ``profile``.
-            write: keeps ``profile``.
-        """
-        self._work = _Work(profile, gpus, scan, write)
-
     def run(self) -> None:
-        interval = self._settings.sample_s
+        interval = self.profile.settings.sample_s
         begun = time.monotonic()
-        due, scan_due, write_due = begun + interval, begun + self._settings.scan_s, begun + 2.0
+        due, scan_due, write_due = begun + interval, begun + self.profile.settings.scan_s, begun + 2.0
         try:
             while not self._ended.wait(max(0.0, due - time.monotonic())):
                 self.look()
                 now = time.monotonic()
-                if self._work is not None and now >= scan_due:
+                if now >= scan_due:
                     if self._training:  # later, as during a long test, nothing new is there to be seen
-                        self._work.scan()
-                    scan_due = now + self._settings.scan_s
-                if self._work is not None and now >= write_due:
-                    self._work.write()
+                        self._scan()
+                    scan_due = now + self.profile.settings.scan_s
+                if now >= write_due:
+                    self._write()
                     took = time.monotonic() - now
                     write_due = now + max(_WRITE_S, took / _WRITE_SHARE)
                 # a machine that was too busy to let us run in time is not asked twice in a row for it
@@ -82,27 +76,10 @@ class Sampler(threading.Thread):
 
     def look(self) -> None:
         """One reading of everything."""
-        now = self._seconds()
+        now = self.profile.earlier_s + self._seconds()
         found, cores = self._machine.read()
-        work = self._work
-        if work is None:
-            self._early.append((now, found, cores))
-            if len(self._early) >= _EARLY:  # a start of many minutes: half as often from here on
-                self._early = self._early[::2]
-            return
-        self.hand_over()
-        before = sum(work.profile.before.values())  # the run's time goes on where an earlier process stopped
-        work.profile.add_steps(before + now, self._clock.drain())
-        work.profile.add_sample(before + now, found, cores, work.gpus.read(), training=self._training)
-
-    def hand_over(self) -> None:
-        """Give the profile what was read before it was there."""
-        if self._work is None:
-            return
-        early, self._early = self._early, []
-        before = sum(self._work.profile.before.values())
-        for time_, found, cores in early:
-            self._work.profile.add_sample(before + time_, found, cores, (), training=False)
+        self.profile.add_steps(now, self._clock.drain())
+        self.profile.add_sample(now, found, cores, self._gpus.read(), training=self._training)
 
     @property
     def _training(self) -> bool:
@@ -113,11 +90,3 @@ class Sampler(threading.Thread):
         self._ended.set()
         if self.is_alive():
             self.join(timeout=5.0)
-
-
-@dataclass(frozen=True)
-class _Work:
-    profile: Profile
-    gpus: Gpus
-    scan: Callable[[], None]
-    write: Callable[[], None]

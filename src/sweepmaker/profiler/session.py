@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 
 from sweepmaker.profiler import facts, ranks, settings
 from sweepmaker.profiler.clock import StepClock
+from sweepmaker.profiler.early import Early, Reading
 from sweepmaker.profiler.gpus import Gpus
 from sweepmaker.profiler.machine import Machine
 from sweepmaker.profiler.phases import Phases
@@ -39,13 +40,16 @@ class Profiling:
         folder: the run folder.
         began: seconds of `time.perf_counter` at which the run began; None in a process that does not
             write to the folder.
+        early: has read the machine since then.
 
     Attributes:
         phases: the Lightning profiler to give to the trainer, or to let listen to the user's own.
         clock: the callback that cuts time into steps; there without the profiler too, for run.json.
     """
 
-    def __init__(self, cfg: DictConfig, folder: Path, began: float | None) -> None:
+    def __init__(
+        self, cfg: DictConfig, folder: Path, began: float | None, early: Early | None = None
+    ) -> None:
         self._cfg = cfg
         self._run = folder
         self._folder = folder / FOLDER
@@ -58,21 +62,11 @@ class Profiling:
         self.clock = StepClock(self.phases, keep=watched and main,
                                told=(self._started, self._ended) if watched else None)  # fmt: skip
         self._profile: Profile | None = None
-        self._machine: Machine | None = None
+        self._early = early
         self._sampler: Sampler | None = None
         self._gpus = Gpus([])
         self._ranks: list[dict[str, float]] = []
         self._broken = False
-        if main:
-            self._sample()
-
-    def _sample(self) -> None:
-        """From the first moment on: a slow start is a finding, too."""
-        if self._settings is not None:
-            with self._harmless():
-                self._machine = Machine()
-                self._sampler = Sampler(self._settings, self.clock, self._machine, self._seconds)
-                self._sampler.start()
 
     def callbacks(self) -> list[Callback]:
         """For the trainer: the step clock, and what else was asked for."""
@@ -105,9 +99,6 @@ class Profiling:
                 self._node = trainer.node_rank
                 self._folder = self._folder / node_folder(self._node)
                 self.clock.keep = True
-                self._sample()
-            if self._machine is None or self._sampler is None:
-                return
             about = facts.of_run(self._cfg, trainer, data, threads) | {"node": self._node}
             places = facts.gpu_places(trainer)
             self._gpus = Gpus(places, uuids=facts.gpu_uuids(places))
@@ -115,10 +106,20 @@ class Profiling:
                       "gpu_problem": self._gpus.problem}  # fmt: skip
             if self._gpus.problem:
                 print(f"profiler: GPUs are not sampled ({self._gpus.problem})", file=sys.stderr)
-            profile = Profile(self._settings, self._machine.cores, len(self._gpus.names), about)
+            machine, readings = self._so_far()
+            profile = Profile(self._settings, machine.cores, len(self._gpus.names), about)
             self._continue(profile)
+            for seconds, found, cores in readings:
+                profile.add_sample(profile.earlier_s + seconds, found, cores, (), training=False)
             self._profile = profile
-            self._sampler.fill(profile, self._gpus, self._scan, self._write)
+            self._sampler = Sampler(
+                profile, self.clock, machine, self._gpus, self._seconds, self._scan, self._write
+            )
+            self._sampler.start()
+
+    def _so_far(self) -> tuple[Machine, list[Reading]]:
+        early, self._early = self._early, None
+        return (Machine(), []) if early is None else (early.machine, early.stop())
 
     def _started(self, trainer: Trainer) -> None:
         """Training has begun: the loader is there now."""
@@ -138,15 +139,16 @@ class Profiling:
             state: how the run ended, for the report.
         """
         profile, self._profile = self._profile, None
-        if self._sampler is None:
+        if self._early is not None:
+            self._early.stop()
+        if profile is None or self._sampler is None:
             return
         with self._harmless():
             self._sampler.stop()
             self._broken = self._broken or self._sampler.error is not None  # that line was said
             if self._sampler.is_alive():  # the profile is still that thread's own
                 log.warning("the profiler hangs on a counter of this machine: there is no report")
-            elif profile is not None and self.clock.begun is not None:
-                self._sampler.hand_over()
+            elif self.clock.begun is not None:
                 self._report(profile, state)
         with self._harmless():
             self._gpus.close()
@@ -155,8 +157,7 @@ class Profiling:
         from sweepmaker.profiler import judge, sweep
         from sweepmaker.profiler.report import files
 
-        before = sum(profile.before.values())
-        profile.add_steps(before + self._seconds(), self.clock.drain())
+        profile.add_steps(profile.earlier_s + self._seconds(), self.clock.drain())
         self._take_times(profile)
         profile.ranks = self._ranks
         judge.scan(profile)

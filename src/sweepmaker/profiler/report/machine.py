@@ -61,7 +61,7 @@ def _judged(profile: Profile) -> str:
     if not profile.gpus:
         kind = "well used" if cpu > 70 else "not fully used; a smaller instance may do"
         if profile.others >= OTHERS and cpu > 70:
-            kind = f"well used, but other programs take {profile.others:.0f} % of it"
+            kind = f"full, but to {profile.others:.0f} % with other programs"
         unseen = profile.facts.get("accelerator") not in (None, "cpu")
         device = "The accelerator is not sampled." if unseen else "Without a GPU."
         return f"{device} The CPU is {kind}: 95 % of the time below {cpu:.0f} %."

@@ -85,7 +85,8 @@ footer { padding-bottom: 2rem; font-size: .9rem; }
   --s0: #0072b2;
   --s1: #b34d00; --s2: #00785a; --s3: #a03f74; --s4: #7a5c00; --s5: #3b6fd1; --s6: #6b6b6b; --s7: #8a3ffc;
   --s8: #b3261e; --bad: #9c1c13; --good: #0a6b3d; --badfill: #fff; --goodfill: #fff; }
-  body { font-size: 11pt; } nav { display: none; } section { break-inside: avoid;
-  } .long { break-inside: auto; }
+  body { font-size: 11pt; } nav { display: none; }
+  section, figure, details, tr, .rows { break-inside: avoid; } .long { break-inside: auto; }
+  h2, h3, figcaption, thead { break-after: avoid; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """

@@ -25,7 +25,7 @@ def split(profile: Profile, found: Found, operators: dict[str, Any]) -> str:
     remarks = []
     if forward + backward and max(forward, backward) > 0.7 * (forward + backward):
         more = "forward" if forward > backward else "backward"
-        remarks.append(f"{more.capitalize()} takes over 70 % of the two.")
+        remarks.append(f"Of forward and backward, {more} takes over 70 %.")
     if profile.gpus:
         remarks.append(
             "These are seconds of the Python process: a GPU works on after a call, and waiting for it "
