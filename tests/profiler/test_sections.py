@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from sweepmaker.profiler import ranks
 from sweepmaker.profiler.phases import PHASES
 from sweepmaker.profiler.report import learning
+from sweepmaker.profiler.report.charts import Curve, curves
 from tests.profiler.recorded import preset, profile
 from tests.profiler.test_report import Outline, written
 
@@ -28,7 +31,7 @@ def test_a_rule_that_could_not_look_is_named_with_its_reason(tmp_path: Path) -> 
     )
     said = Outline(written(tmp_path / "r", made).read_text()).said
     assert "CPUBottleneck and IOBottleneck did not look: there is no GPU." in said["bottlenecks"]
-    assert "StepOutlier did not look: 50 steps, this rule waits for 100." in said["steps"]
+    assert "StepOutlier did not look: 50 steps, at least 100 are needed." in said["steps"]
     assert "StepOverhead did not look: switched off." in said["split"]
     assert "Nothing to change." in (tmp_path / "r" / "profiler" / "report.html").read_text()
 
@@ -43,3 +46,16 @@ def test_the_machines_of_a_run_are_named_with_their_reports(tmp_path: Path) -> N
     made.ranks = []  # it was interrupted
     said = Outline(written(tmp_path / "s", made).read_text()).said["balance"]
     assert "which it did not" in said and "profiler/node-1/report.html" in said
+
+
+def test_no_line_is_drawn_through_a_time_in_which_nothing_was_measured() -> None:
+    """A run that was continued: its step times have a gap, where the second process starts."""
+    time = np.concatenate([np.arange(20.0), np.arange(60.0, 80.0)])
+    drawn = curves("x", [Curve("a", time, np.ones(40), np.zeros(40), np.full(40, 2.0))])
+    assert drawn.count("<polyline") == drawn.count("<polygon") == 2
+    whole = curves("x", [Curve("a", np.arange(40.0), np.ones(40))])
+    assert whole.count("<polyline") == 1
+    sparse = curves(
+        "x", [Curve("a", np.array([0.0, 1.0, 50.0]), np.ones(3))]
+    )  # an epoch each: too few to tell
+    assert sparse.count("<polyline") == 1

@@ -26,7 +26,7 @@ def _between(profile: Profile, parameters: Mapping[str, Any], phase: str, what: 
     total = float(profile.totals.sum())
     if total < parameters["patience_s"]:
         return not_looked(
-            f"{total:.0f} s of the training loop, this rule waits for {parameters['patience_s']:g} s"
+            f"{total:.0f} s of the training loop, at least {parameters['patience_s']:g} s are needed"
         )
     seconds = float(profile.totals[PHASES.index(phase)])
     share = 100 * seconds / total if total else 0.0

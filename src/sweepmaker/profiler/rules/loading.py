@@ -17,7 +17,7 @@ def data_wait(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """Training waits for its next batch in more than so many percent of its time."""
     if profile.count < parameters["least_steps"]:
         return not_looked(
-            f"{profile.count} steps, this rule waits for {parameters['least_steps']}", profile.count
+            f"{profile.count} steps, at least {parameters['least_steps']} are needed", profile.count
         )
     share = 100 * profile.share("data_wait")
     waits = profile.durations

@@ -88,7 +88,7 @@ def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """Steps are so small that most of their time goes to what surrounds the model."""
     if profile.count < parameters["least_steps"]:
         return not_looked(
-            f"{profile.count} steps, this rule waits for {parameters['least_steps']}", profile.count
+            f"{profile.count} steps, at least {parameters['least_steps']} are needed", profile.count
         )
     work = sum(float(profile.totals[PHASES.index(phase)]) for phase in WORK)
     around = 100 * (1 - work / profile.training_s) if profile.training_s else 0.0

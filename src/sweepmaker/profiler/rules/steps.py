@@ -51,7 +51,7 @@ def outliers(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """More than so many steps took far longer than the others, and it costs something."""
     count = profile.durations.count("step")
     if count < ENOUGH:
-        return not_looked(f"{count} steps, this rule waits for {ENOUGH}", count)
+        return not_looked(f"{count} steps, at least {ENOUGH} are needed", count)
     found = profile.outliers
     lost = 100 * found.excess / profile.training_s if profile.training_s else 0.0
     shares = {f"p{share}": profile.durations.quantile("step", share / 100) for share in (50, 95, 99)}

@@ -70,7 +70,7 @@ def too_short(profile: Profile, parameters: Mapping[str, Any]) -> Verdict | None
     """A verdict where there are fewer seconds of training than the rule's patience, else None."""
     if profile.watched_s < parameters["patience_s"]:
         seen, asked = f"{profile.watched_s:.0f} s of training were watched", f"{parameters['patience_s']:g} s"
-        return not_looked(f"{seen}, this rule waits for {asked}", profile.samples)
+        return not_looked(f"{seen}, at least {asked} are needed", profile.samples)
     return None
 
 
