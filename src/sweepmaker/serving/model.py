@@ -32,17 +32,19 @@ class Model:
     engine: Engine
     top_k: int = 5
 
-    def prepare(self, images: Sequence[Tensor]) -> Tensor:
-        """What the network is given: float32 [N, 3, S, S] of uint8 images [3, H, W], as in evaluation."""
+    def pixels(self, image: Tensor) -> Tensor:
+        """uint8 [3, S, S] of an image uint8 [3, H, W]: resized and cut as in training's evaluation."""
         spec = self.artifact.transform
-        transform = EvaluationTransform(resize=spec.resize, size=spec.image_size)
-        batch = torch.stack([transform(image) for image in images])
-        return normalise(batch, spec.mean, spec.std)
+        return EvaluationTransform(resize=spec.resize, size=spec.image_size)(image)
+
+    def normalised(self, pixels: Sequence[Tensor]) -> Tensor:
+        """What the network is given: float32 [N, 3, S, S] of `pixels`."""
+        return normalise(torch.stack(list(pixels)), self.artifact.transform.mean, self.artifact.transform.std)
 
     def logits(self, images: Sequence[Tensor]) -> Tensor:
         """float32 [N, C] on the CPU, of uint8 images [3, H, W] of any sizes."""
         parts = [
-            self.engine(self.prepare(images[start : start + _AT_ONCE]))
+            self.engine(self.normalised([self.pixels(image) for image in images[start : start + _AT_ONCE]]))
             for start in range(0, len(images), _AT_ONCE)
         ]
         return torch.cat(parts)

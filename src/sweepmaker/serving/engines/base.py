@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Engine(Protocol):
-    """Logits of prepared images.
+    """Logits of prepared images; several threads may ask at a time.
 
     Attributes:
         name: as the config has it.
