@@ -79,7 +79,7 @@ class Site:
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
-    if error.status == 408 or "expect" in request.headers:
+    if error.status == 408 or "expect" in request.headers or hasattr(request.state, "cut"):
         headers["connection"] = "close"  # what is left of the body is not waited for
     return error_response(error.status, error.message, headers)
 

@@ -86,6 +86,7 @@ class Invocations:
             pieces.clear()
             unread += len(piece)
             if unread > _UNREAD:
+                request.state.cut = True
                 break
         if refusal is not None:
             raise refusal

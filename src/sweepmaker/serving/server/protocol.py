@@ -22,6 +22,7 @@ HEAD_S = 10.0  # until the head of a request is complete, and for what is left o
 IDLE_S = 75.0  # of a connection between two requests; load balancers give up after 60
 WRITE_S = 30.0  # for a client to take what is sent
 CONNECTIONS = 1024
+_REFUSED_S = 2.0  # for a client to read why it is refused
 _LINGER_S = 1.0  # at the end, for new connections
 _QUIET_S = 0.25  # without news on any connection, before those that are open are closed at the end
 _LOOK_S = 0.02
@@ -32,6 +33,7 @@ class Protocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,8 +43,11 @@ class Protocol(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         super().data_received(data)
-        self._watch()
+        if not self._refused:
+            self._watch()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -91,7 +96,12 @@ class Protocol(H11Protocol):
         own = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
         head = f"HTTP/1.1 {status} \r\n{own}".encode() + headers
         self.transport.write(head + b"\r\n" + body)
-        self.transport.close()
+        # closed with something unread, the kernel would take the answer back: the client closes first
+        self._refused = True
+        self.transport.write_eof()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(_REFUSED_S, self.transport.abort)
 
     @property
     def at_work(self) -> bool:
