@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launchers.aws.clients import Clients
 from launchers.jobs import placing, results
-from launchers.jobs.clients import Clients
 from launchers.jobs.download import Objects
 from launchers.jobs.placing import Mark
 from launchers.jobs.standing import TRAINING, Job, Trial

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launchers.jobs.clients import UPLOAD_THREADS, Clients
-from launchers.jobs.failures import explained
+from launchers.aws.clients import UPLOAD_THREADS, Clients
+from launchers.aws.failures import explained
 from launchers.jobs.unpack import UnpackError, inside
 from sweepmaker.config.errors import UserError
 from sweepmaker.run import interrupt

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import sweepmaker
-from launchers.jobs import embedded_server
-from launchers.jobs.failures import explained
-from launchers.jobs.masking import masked as masked
+from launchers.aws import embedded_server
+from launchers.aws.failures import explained
+from launchers.aws.masking import masked as masked
 from launchers.limits.model import loader
 from sweepmaker.config.errors import ConfigError, UserError
 
