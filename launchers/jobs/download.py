@@ -9,9 +9,9 @@ from typing import Any
 
 from launchers.aws.clients import UPLOAD_THREADS, Clients
 from launchers.aws.failures import explained
-from launchers.jobs.unpack import UnpackError, inside
 from sweepmaker.config.errors import UserError
 from sweepmaker.run import interrupt
+from sweepmaker.run.unpack import UnpackError, inside
 
 _PARTS = ("output", "model")
 _ARCHIVES = tuple(f"{part}.tar.gz" for part in _PARTS)
