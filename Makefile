@@ -109,7 +109,7 @@ types: $(STAMP) ## mypy, strict
 
 lock: $(STAMP) ## the locks, from pyproject.toml, requirements-toolkit.in and requirements-smdebug.in (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 \
-	  --extra dev --extra aws --extra embedded --extra compare --extra mlflow --extra serve \
+	  --extra dev --extra aws --extra embedded --extra compare --extra mlflow --extra openvino \
 	  --output-file requirements.lock --quiet $(ARGS)
 	$(BIN)/uv pip compile requirements-toolkit.in --universal --generate-hashes --no-header --python-version 3.11 \
 	  --constraint requirements.lock --output-file requirements-toolkit.lock --quiet $(ARGS)
