@@ -59,7 +59,8 @@ def _module(code: Path, name: str) -> ModuleType:
     top, last = name.partition(".")[0], name.rpartition(".")[2]
     if (code / top).is_dir() or (code / f"{top}.py").is_file():
         # first, so that it is the code that was trained, whatever this checkout has now
-        sys.path.insert(0, str(code))
+        if str(code) not in sys.path:
+            sys.path.insert(0, str(code))
         importlib.invalidate_caches()
         return importlib.import_module(name)
     lone = code / f"{last}.py"  # a file alone of a package that was too large to keep
