@@ -25,7 +25,7 @@ _TRIES = 2  # workers that one request may cost
 _REMEMBERED = 256  # requests that cost so many
 _START_S = 600.0  # until a worker has loaded its model
 _BACK_OFF_S = (0.1, 10.0)  # between starts that fail: the first, the longest
-_CLOSE_S = 3.0  # for workers to end by themselves
+_CLOSE_S = 1.0  # for workers to end by themselves; one that is loading its model does not
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -75,6 +76,8 @@ class Nursery:
     _process: subprocess.Popen[bytes] | None = None
     _channel: socket.socket | None = None
     _started: dict[int, asyncio.Future[int]] = field(default_factory=dict)
+    _pids: set[int] = field(default_factory=set)  # of workers that have not ended
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _readers: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
@@ -82,10 +85,9 @@ class Nursery:
         """Whether workers can be started."""
         return self._process is not None and self._process.poll() is None
 
-    async def open(self) -> None:
+    async def _open(self) -> None:
         """Start its process; its imports go on while this returns."""
-        for task in self._readers:  # of one that has ended
-            task.cancel()
+        await self._hang_up()  # where it is not the first one
         self._channel, other = socket.socketpair()
         read, write = os.pipe()
         environment = os.environ | dict.fromkeys(_LIBRARIES, str(self.threads))
@@ -112,8 +114,9 @@ class Nursery:
         Raises:
             WorkerEnded: the nursery has ended.
         """
-        if not self.lives:
-            await self.open()
+        async with self._opening:
+            if not self.lives:
+                await self._open()
         assert self._channel is not None
         mine, its = socket.socketpair()
         told = self._started[number] = asyncio.get_running_loop().create_future()
@@ -141,27 +144,36 @@ class Nursery:
 
     async def close(self) -> None:
         """End it and whatever workers there still are."""
-        if self._channel is not None:
-            self._channel.close()
         if self._process is not None:
             if self._process.poll() is None:
                 self._process.kill()
             await asyncio.to_thread(self._process.wait)
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         for task in self._readers:
             task.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
+        if self._channel is not None:
+            self._channel.close()
 
     async def _listen(self, channel: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=channel.dup())
         try:
             while line := await reader.readline():
                 said = json.loads(line)
-                if "started" in said and (told := self._started.get(said["started"])) is not None:
-                    told.set_result(said["pid"])
-                elif "ended" in said:
+                if "ended" in said:
+                    self._pids.discard(said["ended"])
                     self.ended(said["ended"], said["status"])
+                    continue
+                self._pids.add(said["pid"])
+                if (told := self._started.get(said["started"])) is not None and not told.done():
+                    told.set_result(said["pid"])
         finally:
             writer.close()
+            for pid in self._pids:  # the kernel has ended them with it
+                self.ended(pid, -signal.SIGKILL)
+            self._pids.clear()
             for told in self._started.values():
                 if not told.done():
                     told.set_exception(WorkerEnded("the process that workers come from has ended"))

@@ -106,8 +106,6 @@ class Protocol(H11Protocol):
     @property
     def at_work(self) -> bool:
         """Whether a request has begun and is not answered yet."""
-        if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
-            return bool(self.conn.trailing_data[0])
         return self.cycle is not None and not self.cycle.response_complete
 
 

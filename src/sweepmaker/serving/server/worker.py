@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -170,6 +171,8 @@ def run(channel: socket.socket, settings: Mapping[str, Any]) -> int:
     except Exception as error:
         traceback.print_exc()
         return _failed(channel, f"the model cannot be loaded: {type(error).__name__}: {error}", EXIT_FAILED)
+    # decoders warn of what is odd about a file; Python keeps each different text for ever
+    warnings.simplefilter("ignore")
     try:
         wire.send(channel, {"ready": _description(handler)})
         while True:
