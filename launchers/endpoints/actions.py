@@ -12,7 +12,7 @@ from launchers.aws.clients import Clients
 from launchers.aws.failures import explained
 from launchers.aws.masking import masked
 from launchers.endpoints import standing
-from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, Kind, described, mark_of, remove
+from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, Kind, described, mark_of, remove, status_of
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import ConfigError, DataError, UserError
 
@@ -108,12 +108,13 @@ def delete(clients: Clients, name: str, *, dry_run: bool, again: Sequence[str]) 
         print(json.dumps({"requests": told}, indent=2), flush=True)
         return
     done: dict[str, str] = {}
+    known: str | None = ""
     for kind, one, _ in there:
         if kind is ENDPOINT:  # SageMaker deletes none while something is being done about it
-            standing.wait(clients, one, standing.settled)
+            known = status_of(standing.wait(clients, one, standing.settled))
         removed = remove(clients, kind, one, lambda mark: mark is not None)
         if kind is ENDPOINT:
-            standing.wait(clients, one, lambda status: status is None)
+            standing.wait(clients, one, lambda status: status is None, known=known)
         if removed:
             done[kind.word] = one
         elif removed is False:

@@ -18,7 +18,7 @@ from launchers.aws.storage import open_storage
 from launchers.endpoints import standing
 from launchers.endpoints.plan import Plan
 from launchers.endpoints.request import Call
-from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, remove
+from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, remove, status_of
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.interrupt import Interrupted
@@ -102,10 +102,13 @@ def _undo(clients: Clients, plan: Plan, again: Sequence[str]) -> str:
     done: list[str] = []
     try:
         for kind in (ENDPOINT, CONFIG, MODEL):
-            if kind is ENDPOINT:
-                standing.wait(clients, plan.name, standing.settled)
+            known: str | None = ""
+            if kind is ENDPOINT:  # SageMaker deletes none while something is being done about it
+                known = status_of(standing.wait(clients, plan.name, standing.settled, known="Failed"))
             if remove(clients, kind, plan.name, lambda mark: mark == plan.mark):
                 done.append(kind.word)
+                if kind is ENDPOINT:
+                    standing.wait(clients, plan.name, lambda status: status is None, known=known)
     except UserError as error:
         return f"clearing up failed too ({error.message}); {command('delete', plan.name, again)} does it"
     return f"{', '.join(done)} deleted again: nothing is left of it" if done else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,11 @@ def described(clients: Clients, kind: Kind, name: str) -> dict[str, Any] | None:
                 return None
             raise
     return found
+
+
+def status_of(endpoint: Mapping[str, Any] | None) -> str | None:
+    """Of a described endpoint; None where there is none."""
+    return None if endpoint is None else str(endpoint["EndpointStatus"])
 
 
 def mark_of(clients: Clients, arn: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from launchers.aws.clients import Clients
 from launchers.aws.failures import explained
 from launchers.aws.masking import masked
-from launchers.endpoints.resources import ENDPOINT, described
+from launchers.endpoints.resources import ENDPOINT, described, status_of
 from sweepmaker.compare.printing import printable
 
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -20,8 +20,16 @@ _LOOK_HERE_S = 0.3
 _LOG_LINES = 20
 
 
-def wait(clients: Clients, name: str, until: Callable[[str | None], bool]) -> dict[str, Any] | None:
-    """Look again and again until ``until(status)``; a status of None: there is no such endpoint.
+def wait(
+    clients: Clients, name: str, until: Callable[[str | None], bool], *, known: str | None = ""
+) -> dict[str, Any] | None:
+    """Look again and again, and tell each new status, until ``until(status)``.
+
+    Args:
+        clients: of the account.
+        name: of the endpoint.
+        until: what is waited for; a status of None means that there is no such endpoint.
+        known: status that has been told already.
 
     Returns:
         the endpoint as it is then.
@@ -29,11 +37,11 @@ def wait(clients: Clients, name: str, until: Callable[[str | None], bool]) -> di
     Raises:
         UserError: AWS refused or could not be reached.
     """
-    shown: str | None = ""
+    shown = known
     pause = _LOOK_HERE_S if clients.where.get("name") == "embedded" else _LOOK_S
     while True:
         found = described(clients, ENDPOINT, name)
-        status = None if found is None else str(found["EndpointStatus"])
+        status = status_of(found)
         if status != shown and (status or shown):
             print(f"{time.strftime('%H:%M:%S')}  {name}  {status or 'deleted'}", file=sys.stderr, flush=True)
             shown = status
