@@ -11,6 +11,8 @@ TOOLKIT := .venv-toolkit
 SMDEBUG := .venv-smdebug
 # The servers that ours is compared with, likewise.
 PEERS := .venv-peers
+# The SageMaker SDK, version 2, alone: a client of endpoints, which shares nothing with ours.
+SDK2 := .venv-sdk2
 # Any Python that answers; the first one of a fitting version is taken.
 PYTHON ?=
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
@@ -26,7 +28,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Another environment that happens to be active must not be taken for ours.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup toolkit smdebug peers rules train test slow accept lint format types lock benchmarks clean
+.PHONY: help setup toolkit smdebug sdk2 peers rules train test slow accept lint format types lock benchmarks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -93,6 +95,13 @@ $(PEERS)/.installed: benchmarks/serving_peers.lock $(STAMP)
 	  $(BIN)/python -c "$$below" > "$$($(PEERS)/bin/python -c "$$below")/over_main.pth"
 	@touch $@
 
+sdk2: $(SDK2)/.installed ## make .venv-sdk2: the SageMaker SDK, version 2, a client of endpoints for the slow tests
+
+$(SDK2)/.installed: requirements-sdk2.lock $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SDK2)
+	$(BIN)/uv pip sync --python $(SDK2)/bin/python --require-hashes --compile-bytecode requirements-sdk2.lock
+	@touch $@
+
 rules: $(STAMP) ## write docs/rules/ anew, from the rules' docstrings and presets
 	$(BIN)/python docs/rules/write.py
 
@@ -119,7 +128,7 @@ format: $(STAMP) ## ruff: format and mend what can be mended
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy $(TYPED)
 
-lock: $(STAMP) ## the locks, from pyproject.toml, requirements-toolkit.in and requirements-smdebug.in (ARGS=--upgrade for newer versions)
+lock: $(STAMP) ## the locks, from pyproject.toml and requirements-*.in (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 \
 	  --extra dev --extra aws --extra embedded --extra compare --extra mlflow --extra openvino \
 	  --output-file requirements.lock --quiet $(ARGS)
@@ -129,12 +138,14 @@ lock: $(STAMP) ## the locks, from pyproject.toml, requirements-toolkit.in and re
 	  --output-file requirements-smdebug.lock --quiet $(ARGS)
 	$(BIN)/uv pip compile benchmarks/serving_peers.in --universal --generate-hashes --no-header --python-version 3.11 \
 	  --constraint requirements.lock --output-file benchmarks/serving_peers.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile requirements-sdk2.in --universal --generate-hashes --no-header --python-version 3.11 \
+	  --output-file requirements-sdk2.lock --quiet $(ARGS)
 
 benchmarks: $(STAMP) $(PEERS)/.installed ## every benchmark, each with its ratio against a named peer
 	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead \
-	  sweep compare profiler_overhead debugger_overhead serving; do \
+	  sweep compare profiler_overhead debugger_overhead engines serving; do \
 	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; done
 
 clean: ## remove the environments and the caches (runs stay)
-	rm -rf $(VENV) $(TOOLKIT) $(SMDEBUG) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TOOLKIT) $(SMDEBUG) $(SDK2) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from launchers.jobs.clients import Clients
-from launchers.jobs.refusals import _S3_ACTIONS, PERMISSIONS
+from launchers.aws.clients import Clients
+from launchers.aws.refusals import _S3_ACTIONS, PERMISSIONS
 from launchers.jobs.submit import OPERATIONS
 from tests.images import class_tree
 from tests.jobs.aws import BUCKET

@@ -12,14 +12,14 @@ from sweepmaker.container.folders import Folders
 def serve(folders: Folders, environment: Mapping[str, str]) -> int:
     """Serve the model folder until SIGTERM; the exit code, 0 then.
 
-    In a container every interface is listened on, since requests come from outside of it; a tree that
-    SAGEMAKER_BASE_DIR puts elsewhere is no container, and only this machine is answered there.
+    In a container every interface is listened on, since requests come from outside of it. Where
+    SAGEMAKER_BASE_DIR says where the tree is, there is no container, and only this machine is answered.
     SAGEMAKER_BIND_TO_PORT, SAGEMAKER_MODEL_SERVER_WORKERS and others count as in AWS's own images.
     """
     from sweepmaker.serving import server  # a trial has no need of it
     from sweepmaker.serving.server.settings import Settings
 
-    host = "0.0.0.0" if folders == Folders.of({}) else "127.0.0.1"
+    host = "127.0.0.1" if environment.get("SAGEMAKER_BASE_DIR") else "0.0.0.0"
     try:
         if not folders.model.is_dir():
             raise ConfigError(f"{folders.model} is missing: the endpoint's model brings no artifact")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launchers.jobs.unpack import Limits, UnpackError, unpack
+from sweepmaker.run.unpack import Limits, UnpackError, unpack
 from tests.jobs.test_collect import packed
 
 

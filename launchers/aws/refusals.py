@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launchers.jobs.masking import masked
+from launchers.aws.masking import masked
 from sweepmaker.config.errors import ConfigError, UserError
 
 PERMISSIONS = "docs/aws-permissions.md"

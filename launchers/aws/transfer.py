@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from launchers.jobs.clients import UPLOAD_THREADS
-from launchers.jobs.upload_progress import UploadProgress
+from launchers.aws.clients import UPLOAD_THREADS
+from launchers.aws.upload_progress import UploadProgress
 from sweepmaker.run import interrupt
 
 _MEBIBYTE = 1 << 20

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import sweepmaker
-from launchers.jobs import embedded_server
-from launchers.jobs.failures import explained
-from launchers.jobs.masking import masked as masked
+from launchers.aws import embedded_server
+from launchers.aws.failures import explained
+from launchers.aws.masking import masked as masked
 from launchers.limits.model import loader
 from sweepmaker.config.errors import ConfigError, UserError
 
@@ -69,6 +69,16 @@ class Clients:
         return self._client("s3", endpoint, s3=style, max_pool_connections=2 * UPLOAD_THREADS)
 
     @cached_property
+    def runtime(self) -> Any:
+        """What endpoints are asked through; it has an address of its own, but where one server is all."""
+        return self._client("sagemaker-runtime", self._all_in_one())
+
+    @cached_property
+    def logs(self) -> Any:
+        """CloudWatch Logs, likewise."""
+        return self._client("logs", self._all_in_one())
+
+    @cached_property
     def sts(self) -> Any:
         """STS; where the services are embedded, beside their S3, since AWS must not be asked then."""
         embedded = self.where.get("name") == "embedded"
@@ -88,6 +98,10 @@ class Clients:
             UserError: as `connect`.
         """
         return connect({**self.given, "region": self.region}, credentials=self._credentials, start=False)
+
+    def _all_in_one(self) -> str | None:
+        address = self.where.get("endpoint_url")
+        return address if self.where.get("name") == "embedded" or _is_here(address) else None
 
     def _client(self, service: str, endpoint: str | None, **settings: Any) -> Any:
         from botocore.config import Config

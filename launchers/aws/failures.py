@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from launchers.jobs import refusals
-from launchers.jobs.masking import masked
-from launchers.jobs.refusals import WITHOUT_ACCOUNT, Refusal, message, sign_in
+from launchers.aws import refusals
+from launchers.aws.masking import masked
+from launchers.aws.refusals import WITHOUT_ACCOUNT, Refusal, message, sign_in
 from sweepmaker.config.errors import UserError
 
 _NO_ADDRESS = ("EndpointConnectionError", "UnknownEndpointError", "EndpointResolutionError")
@@ -60,6 +61,21 @@ def explained(where: Mapping[str, Any] | None = None) -> Iterator[None]:
             raise
         # the original would put ids and addresses into a traceback
         raise known from None
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether the service says that it has nothing of that name."""
+    answer = getattr(error, "response", None)
+    text = str(answer.get("Error", {}).get("Message", "")) if isinstance(answer, dict) else ""
+    absent = re.search(r"not found|could not find|can't find|does not exist", text, re.IGNORECASE)
+    known = code_of(error).startswith("ResourceNotFound")
+    return known or (code_of(error) == "ValidationException" and absent is not None)
+
+
+def code_of(error: Exception) -> str:
+    """The code in a service's refusal; empty for any other error."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def _by_kind(error: Exception, where: Mapping[str, Any]) -> UserError:
@@ -184,4 +200,4 @@ _KINDS = (
     (("MissingDependencyException",), _missing_package),
 )  # fmt: skip
 
-__all__ = ["explain", "explained", "masked"]
+__all__ = ["code_of", "explain", "explained", "is_absent", "masked"]

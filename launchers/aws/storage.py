@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launchers.jobs.clients import UPLOAD_THREADS, Clients, identity
-from launchers.jobs.failures import explained
-from launchers.jobs.refusals import wrong_region
-from launchers.jobs.transfer import IN_PARTS_FROM, transfer
-from launchers.jobs.upload_progress import UploadProgress
+from launchers.aws.clients import UPLOAD_THREADS, Clients, identity
+from launchers.aws.failures import explained
+from launchers.aws.refusals import wrong_region
+from launchers.aws.transfer import IN_PARTS_FROM, transfer
+from launchers.aws.upload_progress import UploadProgress
 from sweepmaker.config.errors import ConfigError, DataError
 
 PLACEHOLDER_BUCKET = "sweepmaker-000000000000"

@@ -1,4 +1,4 @@
-"""An archive that a job left, unpacked member by member: what it says is not believed.
+"""An archive of somebody else's, unpacked member by member: what it says is not believed.
 
 Only plain files and folders come out of it, only below the folder that is given, no more of them and
 no larger than allowed. (``tarfile``'s own filter bounds neither, and reads headers of any size into memory.)
