@@ -129,7 +129,7 @@ lock: $(STAMP) ## the locks, from pyproject.toml and requirements-*.in (ARGS=--u
 
 benchmarks: $(STAMP) ## every benchmark, each with its ratio against a named peer
 	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead \
-	  sweep compare profiler_overhead debugger_overhead; do \
+	  sweep compare profiler_overhead debugger_overhead engines; do \
 	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; done
 
 clean: ## remove the environments and the caches (runs stay)

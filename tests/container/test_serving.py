@@ -31,7 +31,7 @@ def test_a_model_folder_is_served(tmp_path: Path) -> None:
     server.port = int(address.rpartition(":")[2])
     try:
         server.ready()
-        assert server.events("plan")[0]["workers"] == 1
+        assert server.plan()["workers"] == 1
         found = server.ask(
             "POST", "/invocations", photo_jpeg(0), content_type="image/jpeg", accept="text/plain"
         )

@@ -40,6 +40,13 @@ class Described(LightningDataModule):
         return self._spec
 
 
+def _pictures(count: int, size: int) -> torch.Tensor:
+    """Detail at every scale, as in images; of white noise alone a network makes nearly nothing."""
+    tints = torch.randn(count, 3, 1, 1)
+    layers = [torch.randn(count, 3, 2**n, 2**n) * 0.7**n for n in range(1, size.bit_length())]
+    return tints + sum(torch.nn.functional.interpolate(layer, (size, size)) for layer in layers)
+
+
 def classifier(
     classes: int = 3, network: str = "mobilenet_v3_small", library: str = "torchvision", seed: int = 0
 ) -> Classifier:
@@ -51,12 +58,20 @@ def classifier(
     )  # fmt: skip
     module.channels_last = True  # as training on a CPU has it
     module.to(memory_format=torch.channels_last)
+    module.eval()
     with torch.no_grad():
         for layer in module.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.train()
                 layer.momentum = None  # a plain mean
-        for _ in range(3):
-            module.network(torch.randn(16, 3, 32, 32))
+        for _ in range(2):
+            module.network(_pictures(48, 32))
+        head: Any = module.heads()[0]
+        module.eval()
+        logits = module.network(_pictures(48, 32))
+        head.bias -= logits.mean(dim=0)  # each class is the best one of some images
+        for parameter in (head.weight, head.bias):
+            parameter *= 3 / logits.std(dim=0).mean()
     return module.eval()
 
 

@@ -30,10 +30,10 @@ class TooLarge(DataError):
     """An image with more pixels than are allowed.
 
     Attributes:
-        pixels: how many it has.
+        pixels: how many it has; None: so many that it was not looked at further.
     """
 
-    pixels = 0
+    pixels: int | None = None
 
 
 _SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -119,6 +119,11 @@ def _with_pillow(data: bytearray, name: str, max_pixels: int, formats: tuple[str
             pixels = np.asarray(_rgb(ImageOps.exif_transpose(image)))
     except (DataError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:  # more than twice of what is allowed
+        raise TooLarge(
+            f"{name} has more pixels than data.max_pixels={max_pixels:,}: {error}",
+            fix="data.max_pixels=..., if the file can be trusted",
+        ) from error
     except UnidentifiedImageError as error:
         raise DataError(f"cannot decode {name}: it is not an image that Pillow knows") from error
     except Exception as error:  # broken files raise almost anything; all of it means the same

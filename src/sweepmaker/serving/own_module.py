@@ -37,10 +37,15 @@ def build(code: Path, architecture: Mapping[str, Any], num_classes: int) -> nn.M
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     if num_classes and "num_classes" not in config and ("num_classes" in parameters or takes_any):
         config["num_classes"] = num_classes
-    given = {name: hydra.utils.instantiate(value) for name, value in config.items() if name[0] != "_"}
+    given = {name: _argument(value) for name, value in config.items() if not name.startswith("_")}
     network = kind(**given)
     assert isinstance(network, nn.Module)
     return network
+
+
+def _argument(value: Any) -> Any:
+    """As Hydra gave it to the constructor in training: nodes with a ``_target_`` are objects."""
+    return hydra.utils.instantiate(value) if isinstance(value, dict | list) else value
 
 
 def _import(code: Path, target: str) -> Any:

@@ -169,9 +169,8 @@ class _Decoder:
         try:
             image = decode_image(bytearray(content), name=name, max_pixels=most, formats=FORMATS)
         except TooLarge as error:
-            raise RequestError(
-                413, f"{name} has {error.pixels:,} pixels, more than {self._why(most)}"
-            ) from None
+            count = f"{error.pixels:,} pixels, more" if error.pixels else "more pixels"
+            raise RequestError(413, f"{name} has {count} than {self._why(most)}") from None
         except DataError as error:
             raise RequestError(400, error.message) from None
         except MemoryError:

@@ -106,6 +106,13 @@ class Server:
         """Wait until the model answers."""
         until(lambda: self.ask("GET", "/ping").status == 200, self.end_of_log)
 
+    def plan(self) -> dict[str, Any]:
+        """What was planned, once all its workers are ready."""
+        until(lambda: self.events("plan"), self.end_of_log)
+        (plan,) = self.events("plan")
+        until(lambda: self.metric("sweepmaker_workers_ready") == plan["workers"], self.end_of_log)
+        return plan
+
     def workers(self) -> list[psutil.Process]:
         """The processes that compute: children of the nursery."""
         return [one for nursery in psutil.Process(self.process.pid).children() for one in nursery.children()]

@@ -12,7 +12,7 @@ import pytest
 from sweepmaker.serving import model as models
 from tests.serving.models import make_model
 from tests.serving.server.fuzz import fuzz
-from tests.serving.server.servers import Server, command, listening, until
+from tests.serving.server.servers import Server, command, listening
 
 SLOWEST_S = 30.0  # of one answer, however busy the machine is
 MOST_BYTES = 1 << 30  # that a worker takes more than at its start: an image of limits.pixels and its resizing
@@ -26,8 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(folder: Path) -> Iterator[Server]:
     with listening(command(folder, "--engine", "eager", "--workers", "2")) as running:
-        running.ready()
-        until(lambda: running.metric("sweepmaker_workers_ready") == 2)
+        running.plan()
         yield running
 
 

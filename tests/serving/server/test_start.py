@@ -31,7 +31,7 @@ def test_a_trained_model_answers_and_says_what_was_chosen(tmp_path: Path) -> Non
         as_text = server.ask("POST", "/invocations", photo_jpeg(0), accept="text/plain")
         assert as_text.body == str(found.json["class"]).encode()
         assert server.ask("POST", "/invocations", photo_jpeg(0), accept="image/png").status == 406
-        (plan,) = server.events("plan")
+        plan = server.plan()
         assert plan["engine"] == "eager" and "cores" in plan["reason"]
         until(lambda: any("engine = eager" in line["line"] for line in server.events("output")))
         assert server.end() == 0

@@ -21,10 +21,9 @@ def pids(server: Server) -> set[int]:
 
 def test_each_worker_is_a_process_and_all_of_them_work(tmp_path: Path) -> None:
     with stand_in(tmp_path, workers=2) as server:
-        until(lambda: server.metric("sweepmaker_workers_ready") == 2)
+        plan = server.plan()
         asked = [server.in_background(lambda: server.order(seconds=0.3)) for _ in range(2)]
         assert {one().json["pid"] for one in asked} == pids(server)
-        (plan,) = server.events("plan")
         assert plan["workers"] == 2 and "workers is set" in plan["reason"]
 
 
@@ -46,7 +45,7 @@ def test_a_request_whose_worker_was_killed_is_answered_by_the_next(tmp_path: Pat
 
 def test_a_request_that_ends_workers_is_refused_and_not_tried_for_ever(tmp_path: Path) -> None:
     with stand_in(tmp_path, workers=2) as server:
-        until(lambda: server.metric("sweepmaker_workers_ready") == 2)
+        server.plan()
         others = [server.in_background(lambda: server.order(seconds=0.1)) for _ in range(6)]
         found = server.order("crash")
         assert found.status == 422 and "each worker that tried it" in found.json["error"]
@@ -106,7 +105,7 @@ def test_without_its_nursery_the_server_recovers(tmp_path: Path) -> None:
 
 def test_a_killed_server_leaves_no_process_behind(tmp_path: Path) -> None:
     with stand_in(tmp_path, workers=2) as server:
-        until(lambda: server.metric("sweepmaker_workers_ready") == 2)
+        server.plan()
         server.in_background(lambda: server.order(seconds=1000))
         until(lambda: server.metric("sweepmaker_queue_seconds_count") >= 1)
         family = server.family()

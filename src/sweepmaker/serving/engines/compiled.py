@@ -14,7 +14,7 @@ from sweepmaker.serving.engines.eager import folded
 
 
 class Compiled:
-    """Compiled for batches of 1, 2, 4, ... up to ``most``; others are filled up to the next of them.
+    """Compiled for batches of 1, 8 and ``most`` images; others are filled up to the next of them.
 
     Args:
         network: in eval mode.
@@ -44,7 +44,7 @@ class Compiled:
         self._most = most
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._reduced = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        network = folded(network).to(device)
+        network = folded(network, size).to(device)
         if channels_last:
             network.to(memory_format=torch.channels_last)
         self._lock = threading.Lock()
@@ -57,7 +57,7 @@ class Compiled:
 
     def sizes(self) -> list[int]:
         """Batch sizes that it is compiled for, images."""
-        return [2**power for power in range((self._most - 1).bit_length() + 1)]
+        return sorted({1, min(8, self._most), self._most})
 
     @torch.inference_mode()
     def __call__(self, batch: Tensor) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sweepmaker.serving.engines.base import Unavailable
 
@@ -40,26 +41,68 @@ class Plain:
 
 
 class Eager(Plain):
-    """The same with batch norms folded: the same numbers up to rounding, 1.1 to 1.4 times as fast.
-
-    Raises:
-        Unavailable: torch.fx cannot follow the network's forward.
-    """
+    """The same with batch norms folded: the same numbers up to rounding, 1.1 to 1.4 times as fast."""
 
     name = "eager"
 
-    def __init__(self, network: nn.Module, device: str, *, channels_last: bool) -> None:
-        super().__init__(folded(network), device, channels_last=channels_last)
+    def __init__(self, network: nn.Module, size: int, device: str, *, channels_last: bool) -> None:
+        super().__init__(folded(network, size), device, channels_last=channels_last)
 
 
-def folded(network: nn.Module) -> nn.Module:
-    """A copy of ``network`` (in eval mode) with every batch norm folded into the convolution before it.
+def folded(network: nn.Module, size: int) -> nn.Module:
+    """A copy of ``network`` (in eval mode, on the CPU), batch norms folded into the convolutions before them.
 
-    Raises:
-        Unavailable: torch.fx cannot follow its forward.
+    Which one is before which is seen while an image of ``size`` px passes, so a forward may be written in
+    any way. That a convolution's output goes nowhere else is not seen: the agreement check is for that.
     """
+    network = copy.deepcopy(network)
+    for conv_name, norm_name in _pairs(network, size):
+        conv, norm = network.get_submodule(conv_name), network.get_submodule(norm_name)
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        rest = _without_norm(norm)
+        if rest is not None:
+            network.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
+            network.set_submodule(norm_name, rest)
+    return network.eval().requires_grad_(False)
+
+
+def _pairs(network: nn.Module, size: int) -> list[tuple[str, str]]:
+    """Names of convolutions and of the batch norms that take their output, each called once."""
+    outputs: dict[int, tuple[str, Tensor]] = {}  # by id; kept, so that no other tensor gets the same
+    found: list[tuple[str, str]] = []
+    calls: Counter[str] = Counter()
+
+    def after(name: str, output: Tensor) -> None:
+        calls[name] += 1
+        outputs[id(output)] = name, output
+
+    def before(name: str, given: Tensor) -> None:
+        calls[name] += 1
+        if id(given) in outputs:
+            found.append((outputs[id(given)][0], name))
+
+    handles = []
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            handles.append(module.register_forward_hook(lambda _, __, out, name=name: after(name, out)))
+        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
+            handles.append(
+                module.register_forward_pre_hook(lambda _, given, name=name: before(name, given[0]))
+            )
     try:
-        fused: nn.Module = fuse(copy.deepcopy(network))
-    except Exception as error:  # tracing runs the forward with stand-ins, which may raise anything
-        raise Unavailable(f"torch.fx cannot follow its forward ({type(error).__name__})") from error
-    return fused.eval().requires_grad_(False)
+        with torch.no_grad():
+            network(torch.zeros(1, 3, size, size))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [(conv, norm) for conv, norm in found if calls[conv] == calls[norm] == 1]
+
+
+def _without_norm(norm: nn.BatchNorm2d) -> nn.Module | None:
+    """What is left of a layer whose batch norm is folded; None where that is not known."""
+    if type(norm) is nn.BatchNorm2d:
+        return nn.Identity()
+    drop, act = getattr(norm, "drop", None), getattr(norm, "act", None)  # timm's BatchNormAct2d
+    if isinstance(drop, nn.Module) and isinstance(act, nn.Module):
+        return nn.Sequential(drop, act)
+    return None
