@@ -126,6 +126,7 @@ def test_the_sdk_of_today(whole: Whole, images: list[Path], expected: list[int],
     told = run(whole, Path(sys.executable), "sdk3_client.py", tmp_path, str(images[0]))
     assert told["STATUS"] == "InService"
     assert [int(told[form]) for form in ("IMAGE", "BASE64")] == [expected[0]] * 2
+    assert (told["MADE"], told["LEFT"]) == (f"again {NAME}", NAME)
 
 
 def test_only_this_machine_can_ask_the_process_itself(whole: Whole) -> None:
