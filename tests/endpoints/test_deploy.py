@@ -153,7 +153,7 @@ def test_nobody_to_ask_while_waiting_does_not_end_the_endpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(standing, "described", lost)
-        with pytest.raises(UserError, match="to end it: .* name=lost"):
+        with pytest.raises(UserError, match=r"to end it: .* name=lost"):
             deploy("action=deploy", f"run={run}", "name=lost", "confirm=true", *account)
     assert one.ended("lost")["EndpointStatus"] == "InService"
     deploy("action=delete", "name=lost", *account)
