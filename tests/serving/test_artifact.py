@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from sweepmaker.config.errors import UserError
+from sweepmaker.config.errors import ConfigError, UserError
+from sweepmaker.serving import inference
 from sweepmaker.serving.artifact import open_artifact
 from sweepmaker.serving.model import load
-from tests.serving.models import make_model
+from tests.integration.runs import environment
+from tests.serving.models import make_model, odd_images
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,34 @@ def test_one_of_before_there_was_a_digest_is_read(folder: Path) -> None:
     del said["weights"]
     (folder / "model.json").write_text(json.dumps(said))
     assert load(folder, engine="plain").classes == ("cat", "dog", "owl")
+
+
+def test_its_code_is_what_awss_toolkit_imports(whole: Path) -> None:
+    """``code/`` is on its path, and nothing else of this project is; no Lightning is loaded for it."""
+    program = (
+        "import sys, inference, sweepmaker\n"
+        "assert sweepmaker.__file__.startswith(sys.path[0]), sweepmaker.__file__\n"
+        "model = inference.model_fn(sys.argv[1])\n"
+        "images = inference.input_fn(open(sys.argv[2], 'rb').read(), 'image/png')\n"
+        "print(inference.output_fn(inference.predict_fn(images, model), 'text/plain')[0].decode())\n"
+        "assert 'lightning' not in sys.modules"
+    )
+    image = whole.parent / "image.png"
+    image.write_bytes(odd_images()["png"])
+    words = ["-c", f"import sys; sys.path[:0] = [{str(whole / 'code')!r}]\n{program}"]
+    done = subprocess.run(
+        [sys.executable, *words, whole, image], capture_output=True, text=True, cwd=whole.parent,
+        env=environment(SWEEPMAKER_ENGINE="eager"),
+    )  # fmt: skip
+    assert done.stdout.strip() in ("0", "1", "2"), done.stderr
+    assert done.stderr == "engine = eager  (asked for)\n"
+
+
+@pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
+def test_a_wrong_variable_is_one_message(value: str, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWEEPMAKER_THREADS", value)
+    with pytest.raises(ConfigError, match=r"SWEEPMAKER_THREADS: .*is not allowed"):
+        inference.model_fn(str(whole))
 
 
 def say(**changes: Any) -> Callable[[Path], None]:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from sweepmaker.config.choices import Choices
+from sweepmaker.config.errors import ConfigError
 from sweepmaker.serving import answers
 from sweepmaker.serving.answers import Prediction
 from sweepmaker.serving.model import Model, load
 from sweepmaker.serving.parsing import Images, parse
-from sweepmaker.serving.settings import Limits
+from sweepmaker.serving.settings import RULES, Limits
 
 
 def model_fn(model_dir: str, context: Any = None) -> Model:
@@ -29,10 +30,18 @@ def model_fn(model_dir: str, context: Any = None) -> Model:
     return load(
         model_dir,
         engine=os.environ.get("SWEEPMAKER_ENGINE", "auto"),
-        threads=int(os.environ.get("SWEEPMAKER_THREADS", "1")),
-        top_k=int(os.environ.get("SWEEPMAKER_TOP_K", "5")),
+        threads=_number("SWEEPMAKER_THREADS", "threads", 1),
+        top_k=_number("SWEEPMAKER_TOP_K", "top_k", 5),
         choices=Choices(),
     )
+
+
+def _number(variable: str, key: str, otherwise: int) -> int:
+    text = os.environ.get(variable, "")
+    number = int(text) if text.isdecimal() else otherwise
+    if text and not (text.isdecimal() and RULES[key].passes(number)):
+        raise ConfigError(f"{text!r} is not allowed", key=variable, allowed=RULES[key].allowed)
+    return number
 
 
 def input_fn(body: bytes | str, content_type: str | None, context: Any = None) -> Images:
