@@ -220,7 +220,8 @@ def _unbroken(time: Floats, there: npt.NDArray[np.bool_]) -> list[npt.NDArray[np
     places = np.flatnonzero(there)
     apart = np.diff(time[places])
     usual = float(np.median(apart)) if len(apart) else 0.0
-    breaks = np.flatnonzero(apart > _GAP * usual) + 1 if len(apart) >= _GAP else []
+    enough = len(apart) >= _GAP
+    breaks: list[int] = (np.flatnonzero(apart > _GAP * usual) + 1).tolist() if enough else []
     return [part for part in np.split(places, breaks) if len(part)]
 
 
