@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from sweepmaker.debugger.findings import Report
 from sweepmaker.debugger.observations import Observation
-from sweepmaker.debugger.rules import BUILT_IN, Finding
+from sweepmaker.debugger.rules import BUILT_IN, Finding, Rule
 from sweepmaker.debugger.settings import Watched
 
 _KEYS = {"model": ("lr=", "model.", "optimizer.", "objective."), "data": ("data.",)}
@@ -90,10 +91,17 @@ class Engine:
     def _failed(self, one: Watched, error: Exception) -> None:
         self._watched.remove(one)
         report = self.reports[one.name]
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = "" if place.filename == __file__ else f" ({Path(place.filename).name}, line {place.lineno})"
-        report.status, report.reason = "Error", f"{type(error).__name__}: {error}{where}"
+        report.status, report.reason = "Error", f"{type(error).__name__}: {error}{_place(one.rule, error)}"
         log.warning("rule %s failed and is off from here: %s", one.name, report.reason)
+
+
+def _place(rule: Rule, error: Exception) -> str:
+    """Where in a user's own rule it happened; ours speak for themselves."""
+    if type(rule) in BUILT_IN.values():
+        return ""
+    file = inspect.getfile(type(rule))
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == file]
+    return f" ({Path(file).name}, line {lines[-1]})" if lines else ""
 
 
 def _is_below(word: str, own: Sequence[str]) -> bool:

@@ -93,9 +93,9 @@ def table(reports: Mapping[str, Report], place: str = " (debugger/findings.json)
     rows = [("rule", "times", "where", "epoch", "value", "threshold", "what to change")]
     meanings = [""]
     for name, report in told.items():
-        meanings.append(report.findings[0].meaning if report.findings else "")
+        meanings.append((report.findings[0].meaning if report.findings else report.reason) or "")
         if report.status == "Error":
-            rows.append((name, "Error", report.reason or "", "", "", "", ""))
+            rows.append((name, "Error", "", "", "", "", ""))
             continue
         first = report.findings[0]
         rows.append((
