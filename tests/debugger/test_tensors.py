@@ -16,16 +16,16 @@ class Odd(nn.Module):
         super().__init__()
         self.a = nn.Parameter(torch.tensor([[1.0, -3.0], [0.0, 2.0]]))
         self.nothing = nn.Parameter(torch.zeros(0, 4))
-        self.half = nn.Parameter(torch.tensor([0.5, -0.25], dtype=torch.bfloat16))
+        self.low = nn.Parameter(torch.tensor([0.5, -0.25], dtype=torch.bfloat16))
         self.unused = nn.Parameter(torch.ones(3))
 
 
 def test_statistics_are_what_they_are_called() -> None:
     module = Odd()
     module.a.grad = torch.tensor([[0.0, -8.0], [2.0, 0.0]])
-    module.half.grad = torch.tensor([4.0, -4.0], dtype=torch.bfloat16)
+    module.low.grad = torch.tensor([4.0, -4.0], dtype=torch.bfloat16)
     trained = Trained(module)
-    assert trained.names == ["a", "half", "unused"]
+    assert trained.names == ["a", "low", "unused"]
     columns = trained.gradients(percentiles=False)
     expected = {"grad_mean": [2.5, 4.0], "grad_l2": [68**0.5, 32**0.5], "grad_max": [8.0, 4.0],
                 "grad_nonzero": [0.5, 1.0]}  # fmt: skip
