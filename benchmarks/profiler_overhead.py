@@ -1,7 +1,8 @@
 """What the profiler costs: a run of EfficientNet-B2 and a head on cached features, with it and without.
 
 Both are counted in CPU seconds of the whole process, the sampler's thread included, from an epoch's first
-batch to its last; with and without take turns. Also the seconds of a report of a ten-hour run.
+batch to its last; with and without take turns. Also the CPU seconds of the report of a run of ten hours on
+eight GPUs, sampled twice a second.
 
     python benchmarks/profiler_overhead.py
 """
@@ -30,11 +31,15 @@ from lightning.pytorch import Callback
 from sweepmaker.config.choices import Choices
 from sweepmaker.profiler.clock import StepClock
 from sweepmaker.profiler.phases import Phases
+from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.report import files
 from sweepmaker.profiler.session import Profiling
 from sweepmaker.run.folder import RunFolder
 from sweepmaker.run.training import Run
+from tests.profiler.recorded import judged, preset, profile
 
 MOST = 1.01  # times the CPU seconds of a step without the profiler
+MOST_REPORT_S = 3.0  # seconds of the report of a ten-hour run
 MOST_US = 20.0  # microseconds of the step clock alone
 B2 = ["+experiment=b2", "batch_size=16", "data.limit.train=640"]
 HEAD = [
@@ -104,6 +109,21 @@ def clock_us() -> float:
     return 1e6 * (time.process_time() - began) / steps
 
 
+def ten_hours() -> Profile:
+    """What a run of ten hours on eight GPUs leaves, with steps of half a second."""
+    asked = preset("sane", "profiler.scan_s=60")
+    return profile(asked, seconds=36_000, busy=(90,) * 8, step=lambda _: 0.5, gpus=["NVIDIA A10G"] * 8)
+
+
+def report_s(hours: Profile, folder: Path) -> float:
+    """CPU seconds of the rules' last look, all files and the page."""
+    began = time.process_time()
+    found = judged(hours)
+    hours.save(folder / "series.json")
+    files.write(folder, hours, found, "completed")
+    return time.process_time() - began
+
+
 def main() -> None:
     options = make_parser(__doc__, repeats=7).parse_args()
     torch.set_num_threads(1)
@@ -118,6 +138,12 @@ def main() -> None:
             ratios.append((label, paired_ratio(figures["sane"], figures["none"])))
     clocks = [clock_us() for _ in range(options.repeats)]
     report.ratios.append(Ratio("b2: profiler=sane / none", ratios[0][1], MOST, at_most=True))
+    with tempfile.TemporaryDirectory() as name:
+        hours = ten_hours()
+        reports = [report_s(hours, Path(name)) for _ in range(3)]
+        size = (Path(name) / "profiler" / "report.html").stat().st_size / 1e6
+    print(f"report of ten hours: {', '.join(f'{each:.2f}' for each in reports)} s of CPU time, {size:.2f} MB")
+    report.ratios.append(Ratio("report of ten hours, seconds", max(reports), MOST_REPORT_S, at_most=True))
     report.ratios.append(Ratio("step clock alone, microseconds a step", min(clocks), MOST_US, at_most=True))
     print(f"\nhead on cached features: profiler=sane / none {ratios[1][1]:.3f}")
     finish(report, options)

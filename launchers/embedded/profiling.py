@@ -21,6 +21,8 @@ def begun(document: Mapping[str, Any]) -> dict[str, Any]:
     """What a job that has just been created answers about its profiler rules; nothing without any."""
     if not document.get("ProfilerConfig"):
         return {}
+    if document["ProfilerConfig"].get("DisableProfiler") is True:
+        return {"ProfilingStatus": "Disabled"}
     waiting = [_status(document, one, "InProgress") for one in document.get("ProfilerRuleConfigurations", [])]
     return {"ProfilingStatus": "Enabled"} | ({"ProfilerRuleEvaluationStatuses": waiting} if waiting else {})
 
@@ -34,7 +36,7 @@ def ended(document: Mapping[str, Any], output: Path, *, stopped: bool) -> dict[s
         stopped: somebody ended the job.
     """
     asked = document.get("ProfilerRuleConfigurations", [])
-    if not asked:
+    if not asked or "ProfilerRuleEvaluationStatuses" not in begun(document):
         return {}
     rules = _rules(output / _SUMMARY)
     return {"ProfilerRuleEvaluationStatuses": [_judged(document, one, rules, stopped) for one in asked]}

@@ -10,9 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from launchers.aws.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
+from launchers.aws.upload_progress import readable
 from launchers.jobs import dataset
-from launchers.jobs.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
-from launchers.jobs.upload_progress import readable
 from sweepmaker.config import schema
 from sweepmaker.config.errors import ConfigError, DataError
 
@@ -88,7 +88,7 @@ def _send_cache(cfg: DictConfig, uri: str, file: Path, fingerprint: str) -> dict
     Raises:
         ConfigError: a cache of other data lies in that folder.
     """
-    from launchers.jobs.clients import connect
+    from launchers.aws.clients import connect
 
     bucket, _, folder = uri.removeprefix("s3://").partition("/")
     where = cfg.where.copy()
@@ -134,7 +134,7 @@ def _upload(cfg: DictConfig) -> dict[str, Any]:
     root = dataset.local_root(cfg.data)
     if root is None:
         return _nothing_to_upload(cfg)
-    from launchers.jobs.clients import connect
+    from launchers.aws.clients import connect
 
     storage = open_storage(connect(cfg.where))
     place = dataset.ensure(cfg.data, storage, cfg.where.prefix)

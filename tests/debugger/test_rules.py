@@ -175,6 +175,20 @@ def test_overfit_is_a_gap_and_with_rise_also_worse_than_its_best() -> None:
     )  # statistics of BatchNorm that lag: nothing is learned yet
 
 
+@pytest.mark.parametrize(
+    ("shares", "fires"), [([15, 34, 27, 55, 70, 86], []), ([15, 34, 34, 35, 35, 34], [5])]
+)
+def test_overfit_is_not_where_more_images_are_recognised(shares: list[int], fires: list[int]) -> None:
+    # as B2 from scratch on ten classes began with one seed of five
+    losses, train = [2.3, 4.7, 2.7, 17.8, 2.8, 5.6], [3.6, 3.3, 3.2, 2.6, 1.8, 1.5]
+    matrices = [[[share, 100 - share], [0, 0]] for share in shares]
+    stream = [
+        step(0, losses=[2.9]),
+        *(evaluation(*both, n, matrices[n]) for n, both in enumerate(zip(losses, train, strict=True))),
+    ]
+    assert fired_at(rule("Overfit", patience=3, rise=0.2), stream) == fires
+
+
 def test_overtraining_counts_each_loss_by_itself() -> None:
     stream = [evaluation(1.0, 1.0 - number, number) for number in range(12)]
     assert fired_at(rule("Overtraining"), stream) == [10, 11]

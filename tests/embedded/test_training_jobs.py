@@ -255,6 +255,12 @@ def test_profiler_rules_say_what_the_jobs_own_report_says(whole: Whole) -> None:
     assert "RuleEvaluationConditionMet: Evaluation of the rule DataWait" in told and "It waited." in told
 
 
+def test_a_profiler_that_is_switched_off_judges_nothing(whole: Whole) -> None:
+    off = PROFILER | {"ProfilerConfig": {"DisableProfiler": True}}
+    found = end(send(whole, "unwatched", OK, **off), "unwatched")
+    assert found["ProfilingStatus"] == "Disabled" and "ProfilerRuleEvaluationStatuses" not in found
+
+
 def test_a_job_without_a_report_has_rules_that_ended_in_an_error(whole: Whole) -> None:
     found = end(send(whole, "unprofiled", OK, **PROFILER), "unprofiled")
     assert {one["RuleEvaluationStatus"] for one in found["ProfilerRuleEvaluationStatuses"]} == {"Error"}

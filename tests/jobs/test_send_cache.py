@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from launchers.aws.clients import Clients
 from launchers.jobs import data_actions
-from launchers.jobs.clients import Clients
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.data.cache.blob import Writer
 from tests.jobs.aws import BUCKET, objects

@@ -20,11 +20,24 @@ class Net(LightningModule):
         odd: seconds that every 50th step takes longer.
         lazy_rank: the process that takes ``nap`` seconds longer for each step.
         nap: see there; else what every step takes at least, for a step that has some length.
+        leak: bytes that every step keeps.
+        validation: seconds that a batch of the validation takes.
+        checkpoint: seconds that a checkpoint takes.
     """
 
-    def __init__(self, odd: float = 0.0, nap: float = 0.0, lazy_rank: int | None = None) -> None:
+    def __init__(
+        self,
+        odd: float = 0.0,
+        nap: float = 0.0,
+        lazy_rank: int | None = None,
+        leak: int = 0,
+        validation: float = 0.0,
+        checkpoint: float = 0.0,
+    ) -> None:
         super().__init__()
         self.odd, self.nap, self.lazy_rank = odd, nap, lazy_rank
+        self.leak, self.validation, self.checkpoint = leak, validation, checkpoint
+        self.kept: list[Tensor] = []
         self.layer = nn.Linear(FEATURES, 2)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -33,9 +46,15 @@ class Net(LightningModule):
             time.sleep(self.odd)
         if self.nap and self.lazy_rank in (None, self.global_rank):
             time.sleep(self.nap)
+        if self.leak:
+            self.kept.append(torch.ones(self.leak // 4))
         return nn.functional.cross_entropy(self.layer(x), y)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        time.sleep(self.checkpoint)
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
+        time.sleep(self.validation)
         x, y = batch
         self.log("val_loss", nn.functional.cross_entropy(self.layer(x), y), sync_dist=True)
 

@@ -18,7 +18,8 @@ from sweepmaker.profiler.settings import Settings
 CONF = Path(__file__).resolve().parents[2] / "conf"
 Value = float | Callable[[float], float]
 FACTS = {
-    "keys": ["batch_size", "data.num_workers", "data.cache", "trainer.threads"], "batch_size": 32, "cores": 4,
+    "keys": ["batch_size", "data.num_workers", "data.cache", "trainer.threads",
+             "trainer.check_val_every_n_epoch"], "batch_size": 32, "cores": 4,
     "threads": 4, "accelerator": "cuda", "loader_num_workers": 3, "loader_pin_memory": True, "cache": "none",
     "files": True, "gpus": ["NVIDIA A10G"], "world_size": 1, "precision": "bf16-mixed",
 }  # fmt: skip

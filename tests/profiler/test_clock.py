@@ -76,7 +76,7 @@ class Dear(Callback):
 
 
 def fit(
-    folder: Path, where: str, profiler: Any = None, interval: float = 1.0, **more: Any
+    folder: Path, where: str, profiler: Any = None, interval: float = 1.0, together: int = 1, **more: Any
 ) -> tuple[StepClock, Trainer, float]:
     phases = Phases()
     clock = StepClock(phases, keep=True)
@@ -84,6 +84,7 @@ def fit(
         accelerator="cpu", max_epochs=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=1, default_root_dir=folder, callbacks=[clock, Dear(where)],
         enable_checkpointing=False, profiler=profiler or phases, val_check_interval=interval,
+        accumulate_grad_batches=together,
     )  # fmt: skip
     phases.listen_to(trainer.profiler)  # type: ignore[attr-defined]
     data: Any = Slow() if where == "data_wait" else [torch.ones(3)] * 8
@@ -185,3 +186,18 @@ def test_a_step_after_a_validation_is_not_like_the_others(tmp_path: Path) -> Non
     clock, _, _ = fit(tmp_path, "validation", interval=2)
     steps = [unusual for _, images, unusual in clock.drain() if images != NO_STEP]
     assert steps == [True, False, True, False]
+
+
+@pytest.mark.parametrize(("together", "images"), [(2, [4, 4]), (3, [6, 2]), (9, [8])])
+@pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
+def test_batches_whose_gradients_are_gathered_are_one_step(
+    together: int, images: list[int], tmp_path: Path
+) -> None:
+    """Else every step of the optimizer would be an outlier among batches that have none."""
+    clock, _, _ = fit(tmp_path, "forward", together=together)
+    rows = clock.drain()
+    assert [row[1] for row in rows] == [*images, NO_STEP] and clock.images == 8
+    forward = PHASES.index("forward")
+    for row, count in zip(rows, images, strict=False):
+        assert row[0][forward] >= count / 2 * NAP * 0.95
+    assert sum(row[0][forward] for row in rows) == pytest.approx(clock.training[forward])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sweepmaker.profiler import facts
 from sweepmaker.profiler.gpus import Gpus
 
 
@@ -28,6 +29,11 @@ class Nvml:
         if index > 3:
             raise RuntimeError("Invalid Argument")
         return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
+        if uuid != "MIG-5eee-fff":
+            raise RuntimeError("Not Found")
+        return 5
 
     def nvmlDeviceGetName(self, handle: int) -> bytes | str:
         return b"NVIDIA A10G" if handle % 2 else "NVIDIA A10G"
@@ -66,6 +72,32 @@ def test_devices_are_those_that_torch_sees(
     gpus = Gpus(places, Nvml())
     assert gpus.uuids == found
     assert (gpus.problem is None) == (len(found) == len(places))  # a gap is told with its reason
+
+
+@pytest.mark.parametrize(
+    ("uuids", "found"),
+    [
+        (["2aaa-bbb", "0aaa-bbb"], ["GPU-2aaa-bbb", "GPU-0aaa-bbb"]),  # as torch writes them
+        (["GPU-3aaa-bbb"], ["GPU-3aaa-bbb"]),
+        (["5eee-fff"], ["GPU-5aaa-bbb"]),  # a slice, whose handle the stand-in calls so
+        (["1aaa-bbb", "9999"], ["GPU-1aaa-bbb"]),
+        (["", ""], ["GPU-1aaa-bbb", "GPU-0aaa-bbb"]),  # torch does not say: as CUDA_VISIBLE_DEVICES has them
+    ],
+)
+def test_a_uuid_counts_for_more_than_a_number(
+    uuids: list[str], found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA's first device is the fastest one, the driver's is the one in the first slot."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    gpus = Gpus(range(len(uuids)), Nvml(), uuids=uuids)
+    assert gpus.uuids == found
+    assert (gpus.problem is None) == (len(found) == len(uuids))
+
+
+def test_torch_tells_the_uuids(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_torch = {0: SimpleNamespace(uuid="2aaa-bbb"), 3: SimpleNamespace()}
+    monkeypatch.setattr(facts.torch.cuda, "get_device_properties", of_torch.__getitem__)
+    assert facts.gpu_uuids([0, 3]) == ["2aaa-bbb", ""] and facts.gpu_uuids([]) == []
 
 
 def test_memory_is_what_is_in_use_not_how_busy_its_bus_is(monkeypatch: pytest.MonkeyPatch) -> None:

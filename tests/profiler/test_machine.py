@@ -12,6 +12,7 @@ import pytest
 
 from sweepmaker.profiler import machine
 from sweepmaker.profiler.machine import CHANNELS, Machine
+from sweepmaker.run import cgroup
 
 
 def busy(seconds: float) -> None:
@@ -45,6 +46,22 @@ def test_worker_processes_count_and_may_end(monkeypatch: pytest.MonkeyPatch) -> 
     assert watched.read()[0]["workers"] == before
 
 
+def test_what_a_worker_did_before_it_was_seen_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True)\ninput()"
+    watched = Machine()
+    watched.read()
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None and child.stdout.readline()  # a second of CPU is behind it
+        watched.read()
+        monkeypatch.setattr(machine, "_FAMILY_S", 0.0)
+        found, _ = watched.read()
+        assert found["workers"] >= 1 and found["process_cpu"] < 100 and found["run_cpu"] <= 100
+    finally:
+        child.kill()
+        child.communicate()
+
+
 def test_a_machine_without_some_counters_gives_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
@@ -70,7 +87,7 @@ def test_a_machine_without_iowait(monkeypatch: pytest.MonkeyPatch) -> None:
             return self[3]
 
     monkeypatch.setattr(machine, "_cores", lambda: [0])
-    monkeypatch.setattr(machine, "_quota", lambda: None)
+    monkeypatch.setattr(cgroup, "_MOUNT", Path("nowhere"))
     readings = iter([Times((0, 0, 0, 0)), Times((1, 0, 0, 3))])
     monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [next(readings)])
     watched = Machine()
@@ -79,14 +96,14 @@ def test_a_machine_without_iowait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    monkeypatch.setattr(cgroup, "_MOUNT", tmp_path)
+    monkeypatch.setattr(machine, "_cores", lambda: [0, 1, 2, 3])
     (tmp_path / "cpu.max").write_text("150000 100000\n")
     (tmp_path / "cpu.stat").write_text("usage_usec 1000000\n")
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("600\n")
     (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100\n")
     watched = Machine()
-    assert watched.quota == 1.5
     time.sleep(0.1)
     (tmp_path / "cpu.stat").write_text("usage_usec 1075000\n")  # half a core, or less if we were late
     found, _ = watched.read()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from sweepmaker.profiler.report import files
 from sweepmaker.profiler.report.charts import Curve, curves, histogram
-from sweepmaker.profiler.report.markup import seconds, words
+from sweepmaker.profiler.report.markup import seconds, sentence, words
 from sweepmaker.profiler.report.page import read_json
 from sweepmaker.profiler.report.style import CSS
 from tests.needs import needs_package
@@ -145,18 +144,18 @@ def test_the_summary_is_what_others_read(page: Path, two_gpus: Profile) -> None:
     assert split["training_step"] + split["data_wait"] == pytest.approx(two_gpus.training_s)
 
 
-def test_a_report_of_ten_hours_takes_no_three_seconds(tmp_path: Path) -> None:
+def test_a_report_of_ten_hours_is_no_longer_than_others(tmp_path: Path) -> None:
+    """`benchmarks/profiler_overhead.py` has the seconds that it takes."""
     asked = preset("sane", "profiler.sample_ms=60000", "profiler.scan_s=600")
     hours = profile(asked, seconds=36000, busy=(90,) * 8, step=lambda n: 5.0)
     random = np.random.default_rng(0)
     for number in range(5000):  # so that every bucket of every channel is full
         values = random.uniform(0, 100, len(hours.system.names))
         hours.system.add(36000.0 + number, values)
-    assert len(hours.system) > 500
-    began = time.process_time()
+    assert 500 < len(hours.system) <= 1024
     file = written(tmp_path / "r", hours)
-    assert time.process_time() - began < 3
     assert file.stat().st_size < 2_000_000
+    assert max(len(points.split()) for points in re.findall(r'points="([^"]*)"', file.read_text())) <= 640
 
 
 def test_extremes_are_in_the_plot(page: Path) -> None:
@@ -176,9 +175,10 @@ def test_plots_of_nothing_are_left_out() -> None:
 
 def test_words() -> None:
     assert words("Try data.num_workers=4.") == "Try <code>data.num_workers=4</code>."
+    assert [sentence(said) for said in ("no step", "It is.", "", " a ")] == ["No step.", "It is.", "", "A."]
     assert words("<b>=1 & a=b") == "&lt;b&gt;=1 &amp; <code>a=b</code>"
-    assert [seconds(value) for value in (0, 5e-5, 0.25, 61, 600, 9000)] == [
-        "0", "50 µs", "250 ms", "61 s", "10 min", "2.5 h",
+    assert [seconds(value) for value in (0, 5e-5, 0.25, 61, 184, 300, 700, 9000)] == [
+        "0", "50 µs", "250 ms", "61 s", "3.1 min", "5 min", "12 min", "2.5 h",
     ]  # fmt: skip
 
 

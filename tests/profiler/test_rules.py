@@ -14,6 +14,7 @@ from sweepmaker.profiler.rules.steps import distance
 from tests.profiler.recorded import Profile, judged, preset, profile
 
 WAITING = {"data_wait": 0.5, "forward": 0.2, "backward": 0.3}
+VALIDATING = {"validation": 0.5, "forward": 0.2, "backward": 0.3}
 AROUND = {"callbacks": 0.5, "loop": 0.2, "forward": 0.3}
 CPU_ONLY: dict[str, Any] = {"busy": (), "accelerator": "cpu", "gpus": []}
 
@@ -69,6 +70,34 @@ def test_a_healthy_run_fires_nothing(name: str, seconds: float, busy: tuple[floa
         ("StepOverhead", {"phases": AROUND, "memory": 10, "steps_per_epoch": 9}, None),
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 1}, "trainer.threads=4"),
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 4}, "batch_size=128"),
+        (
+            "StepOverhead",
+            {"phases": AROUND, "memory": 10, "accumulate": 4, "steps_per_epoch": 9},
+            "batch_size=128 trainer.accumulate_grad_batches=1",
+        ),
+        (
+            "StepOverhead",
+            {"phases": AROUND, "memory": 40, "accumulate": 6},
+            "batch_size=64 trainer.accumulate_grad_batches=3",
+        ),
+        ("StepOverhead", {"phases": AROUND, "memory": 10, "accumulate": 3}, None),
+        (
+            "DataWait",
+            {"phases": WAITING, "step": lambda n: 6e-4, "seconds": 40, "memory": 10},
+            "batch_size=128",
+        ),
+        (
+            "ValidationTime",
+            {"phases": VALIDATING, "epochs": 8, "check_val_every_n_epoch": 1},
+            "trainer.check_val_every_n_epoch=2",
+        ),
+        (
+            "ValidationTime",
+            {"phases": VALIDATING, "epochs": 8, "val_check_interval": 0.25},
+            "trainer.val_check_interval=1.0",
+        ),
+        ("ValidationTime", {"phases": VALIDATING, "epochs": 3, "check_val_every_n_epoch": 1}, None),
+        ("CheckpointTime", {"phases": {"checkpoint": 0.4, "forward": 0.6}}, None),
         ("GPUMemoryIncrease", {"memory": lambda t: 10 + t / 4}, None),
         ("LoadBalancing", {"busy": (95, 40)}, None),
     ],
@@ -159,6 +188,39 @@ def test_a_long_start_fires_and_a_short_one_does_not() -> None:
     made = profile(preset("sane", "profiler.rules.MaxInitializationTime.threshold=0.05"))
     assert "MaxInitializationTime" in fired(made)  # 5 s
     assert "MaxInitializationTime" not in fired(profile(preset()))
+
+
+def test_a_run_that_was_continued_is_judged_by_its_longest_start() -> None:
+    made = profile(preset("sane", "profiler.rules.MaxInitializationTime.threshold=0.1"))  # 6 s
+    made.phases_of_run["initialisation"], made.starts = 9.0, [4.0, 5.0]
+    assert "MaxInitializationTime" not in fired(made)
+    made.starts = [2.0, 7.0]
+    sentence = judged(made).verdicts["MaxInitializationTime"].sentence
+    assert (
+        "MaxInitializationTime" in fired(made) and "7.0 s" in sentence and "longest of 2 starts" in sentence
+    )
+
+
+def test_what_costs_most_of_the_whole_loop_is_named_first() -> None:
+    """Of a little training, half may be waiting: a validation that takes most of the loop matters more."""
+    split = {"validation": 0.8, "data_wait": 0.06, "forward": 0.14}
+    found = judged(profile(preset(), phases=split, epochs=8, check_val_every_n_epoch=1, **CPU_ONLY, cpu=90))
+    assert {"DataWait", "ValidationTime"} <= set(found.triggered) and found.best == "ValidationTime"
+
+
+def test_waiting_is_named_before_the_workers_that_are_missing() -> None:
+    found = judged(profile(preset(), phases=WAITING, loader_num_workers=0, files=False))
+    assert {"DataWait", "Dataloader"} <= set(found.triggered) and found.best == "DataWait"
+
+
+@pytest.mark.parametrize(("own", "told"), [(30.0, True), (85.0, False), (None, False)])
+def test_other_programs_on_the_machine_are_told(own: float | None, told: bool) -> None:
+    made = profile(preset(), seconds=60, busy=(), accelerator="cpu", gpus=[])
+    for number in range(200):
+        found = {"cpu": 90.0, **({} if own is None else {"run_cpu": own})}
+        made.add_sample(60 + number / 2, found, [90.0] * 4, (), training=True)
+    sentences = judged(made).sentences
+    assert ("other programs used 60 % of the cores" in sentences[0]) is told
 
 
 def test_unequal_ranks_fire() -> None:

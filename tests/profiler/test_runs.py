@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,16 @@ def found(summary: dict[str, Any]) -> set[str]:
             "batch_size=4 epochs=2 +data.nap=0.01 data.num_workers=1 +model.nap=0.008 +data.count=240",
         ),
         (
+            "ValidationTime",
+            "batch_size=4 epochs=8 +data.count=80 +model.nap=0.005 +model.validation=0.3 "
+            "profiler.rules.ValidationTime.patience_s=0",
+        ),
+        (
             "StepOverhead",
             "batch_size=1 epochs=2 +data.count=1500 profiler.rules.StepOverhead.least_step_ms=5",
         ),
     ],
-    ids=["slow items", "one worker too few", "tiny batch"],
+    ids=["slow items", "one worker too few", "dear validation", "tiny batch"],
 )
 def test_following_the_advice_makes_a_slow_run_faster(rule: str, words: str, tmp_path: Path) -> None:
     asked = [*OWN, *words.split()]
@@ -59,8 +66,16 @@ def test_following_the_advice_makes_a_slow_run_faster(rule: str, words: str, tmp
     assert override and (before["override"] is None or f"try {before['override']}" in err)
     key = override.split("=")[0]
     kept = [word for word in asked if not re.match(rf"\+?{key}=", word)]
-    after, _ = run(tmp_path / "fast", [*kept, override if key == "batch_size" else f"+{override}"])
-    assert after["images_per_second"] >= 1.5 * before["images_per_second"], (before, after)
+    after, _ = run(tmp_path / "fast", [*kept, f"+{override}" if key.startswith("data.") else override])
+    assert speed(after) >= 1.5 * speed(before), (before, after)
+
+
+def speed(summary: dict[str, Any]) -> float:
+    """Images a second of the whole training loop, validation and checkpoints with it."""
+    split = summary["split"]
+    loop = split["training_step"] + split["data_wait"] + split["validation"] + split["checkpoint"]
+    images: float = summary["images_per_second"] * (split["training_step"] + split["data_wait"])
+    return images / loop
 
 
 @pytest.mark.slow
@@ -77,11 +92,46 @@ def test_following_the_advice_makes_a_slow_run_faster(rule: str, words: str, tmp
             "batch_size=4 epochs=2 +data.count=400 +model.nap=0.02 +model.lazy_rank=1 trainer=ddp "
             "trainer.accelerator=cpu profiler.rules.LoadBalancing.patience_s=0",
         ),
+        (
+            "CheckpointTime",
+            "batch_size=4 epochs=3 +data.count=240 +model.nap=0.01 +model.checkpoint=0.5 "
+            "profiler.rules.CheckpointTime.patience_s=0",
+        ),
     ],
 )
 def test_a_planted_bottleneck_fires_its_rule(rule: str, words: str, tmp_path: Path) -> None:
     summary, _ = run(tmp_path / "run", [*OWN, *words.split()])
     assert rule in found(summary), summary["rules"][rule]
+
+
+@pytest.mark.slow
+def test_every_machine_of_a_run_watches_itself(tmp_path: Path) -> None:
+    """Two machines, played by two processes of this one; each would start its own."""
+    folder = tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [*OWN, "batch_size=4", "epochs=2", "+data.count=160", "+model.nap=0.02", "trainer=ddp",
+             "trainer.accelerator=cpu", "trainer.devices=1", "++trainer.num_nodes=2",
+             f"hydra.run.dir={folder}"]  # fmt: skip
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(train, *words, "hydra.output_subdir=null", "hydra.job.name=train_node_1",
+                             NODE_RANK="1", **shared)  # fmt: skip
+        first = train(*words, NODE_RANK="0", **shared)
+    assert first.code == 0, first.err
+    assert second.result().code == 0, second.result().err
+    assert "profile: " in first.err and "profile: " not in second.result().err
+    for where in ("profiler", "profiler/node-1"):
+        content = json.loads((folder / where / "series.json").read_text())
+        assert content["system"]["time"] and content["count"] == 40, where
+        assert (folder / where / "report.html").is_file()
+    usage = json.loads((folder / "profiler" / "reports" / "OverallSystemUsage.json").read_text())
+    assert {name: 0 < found["cpu_p95"] <= 101 for name, found in usage["Details"]["nodes"].items()} == {
+        "node-0": True, "node-1": True,
+    }  # fmt: skip
+    assert "profiler/node-1/report.html" in (folder / "profiler" / "report.html").read_text()
+    assert not list(folder.rglob("*.tmp"))
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Trainer
 
-from sweepmaker.profiler import sampler, session
+from sweepmaker.profiler import early, sampler, session
 from sweepmaker.profiler.clock import StepClock
 from sweepmaker.profiler.gpus import Gpus
 from sweepmaker.profiler.machine import Machine
@@ -27,12 +27,12 @@ from tests.profiler.recorded import CONF, preset, profile
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
 
 
-def fit(folder: Path, *overrides: str, main: bool = True, **data: Any) -> Profiling:
+def fit(folder: Path, *overrides: str, main: bool = True, net: Net | None = None, **data: Any) -> Profiling:
     """One process of a run, in this one."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", ["profiler.sample_ms=100", "profiler.scan_s=1", *overrides])
     began = session.time.perf_counter()
-    profiling = Profiling(cfg, folder, began if main else None)
+    profiling = Profiling(cfg, folder, began if main else None, early.begin(cfg, began) if main else None)
     trainer = Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=profiling.callbacks(), profiler=profiling.phases,
@@ -40,8 +40,9 @@ def fit(folder: Path, *overrides: str, main: bool = True, **data: Any) -> Profil
     )  # fmt: skip
     profiling.attach(trainer)
     planted = Data(**{"count": 160, "nap": 0.002, **data})
+    planted.setup("fit")
     profiling.watch(trainer, planted, 1, [])
-    trainer.fit(Net(), planted)
+    trainer.fit(net or Net(), planted)
     profiling.finish("completed")
     return profiling
 
@@ -52,7 +53,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "profiler"]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("profiler")]
 
 
 def test_a_process_that_continues_a_run_continues_its_profile(
@@ -69,6 +70,61 @@ def test_a_process_that_continues_a_run_continues_its_profile(
     series = json.loads((tmp_path / "profiler" / "series.json").read_text())
     assert sorted(series["system"]["time"]) == series["system"]["time"]
     assert sum(series["steps"]["count"][0]) == 80
+
+
+def test_what_happens_before_training_is_sampled_too(tmp_path: Path) -> None:
+    profiling = fit(tmp_path, start=0.4)
+    series = json.loads((tmp_path / "profiler" / "series.json").read_text())
+    first = series["phases_of_run"]["initialisation"]
+    assert first > 0.8 and series["system"]["time"][0] < 0.5  # set up twice, by us and by Lightning
+    assert series["system"]["time"] == sorted(series["system"]["time"])
+    assert series["starts"] == [pytest.approx(first, abs=0.01)]
+    assert profiling.clock.images == 160
+
+
+def test_a_start_of_many_minutes_is_kept_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(early, "_MOST", 8)
+    reader = early.Early(60.0, time.perf_counter())
+    for _ in range(50):
+        reader.look()
+    times = [reading[0] for reading in reader.stop()]
+    assert len(times) < 8 and times == sorted(times) and times[0] >= 0
+
+
+def test_a_run_that_never_trains_leaves_no_thread(tmp_path: Path) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", ["profiler.sample_ms=100"])
+    began = time.perf_counter()
+    profiling = Profiling(cfg, tmp_path, began, early.begin(cfg, began))
+    assert threads() == ["profiler, early"]
+    profiling.finish("failed")
+    assert threads() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_that_cannot_be_read_early_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise RuntimeError("no such counter")
+
+    monkeypatch.setattr(early, "Machine", broken)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert early.begin(compose("train", []), 0.0) is None
+        assert early.begin(compose("train", ["profiler=none"]), 0.0) is None
+        assert early.begin(compose("train", ["train=false", "ckpt_path=x"]), 0.0) is None
+
+
+def test_what_is_kept_is_json_whatever_a_rule_said(tmp_path: Path) -> None:
+    made = profile(preset(), seconds=60, busy=(30,))
+    kept = made.rules["LowGPUUtilization"]["last"]
+    kept["details"]["gpu0"]["gpu_95"], kept["gain"] = float("nan"), float("inf")
+    made.facts["odd"] = float("nan")
+    made.save(tmp_path / "series.json")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    content = json.loads((tmp_path / "series.json").read_text(), parse_constant=refuse)
+    assert content["rules"]["LowGPUUtilization"]["last"]["details"]["gpu0"]["gpu_95"] is None
+    Profile(preset(), range(4), 1).load(tmp_path / "series.json")
 
 
 def test_off_means_off(tmp_path: Path) -> None:
@@ -115,6 +171,7 @@ def test_an_error_of_the_profiler_is_one_line(
         monkeypatch.setattr(session.Sampler, "look", broken)
     else:
         monkeypatch.setattr(session, "Machine", broken)
+        monkeypatch.setattr(early, "Machine", broken)
     with caplog.at_level(logging.WARNING, logger="sweepmaker"):
         profiling = fit(tmp_path)
     assert profiling.clock.images == 160  # the fit went on

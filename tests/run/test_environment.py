@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweepmaker.run import environment
+from sweepmaker.run import cgroup, environment
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -51,10 +51,9 @@ def test_commit_and_whether_files_of_it_were_changed(tmp_path: Path) -> None:
 def test_a_container_s_quota_counts(
     quota: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "cpu.max"
     if quota is not None:
-        file.write_text(quota)
-    monkeypatch.setattr(environment, "Path", lambda name: file if name.endswith("cpu.max") else Path(name))
+        (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(cgroup, "_MOUNT", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert environment.available_cores() == cores
 

@@ -165,6 +165,12 @@ class ResumeCheckpoint(Checkpoint):
         self._snapshot = {"rng": rng.capture(), "sums": epoch_sums.capture(trainer, pl_module)}
 
     def _save(self, trainer: Trainer, place: str, batch: int) -> None:
+        profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
+        with profiler.profile("save_checkpoint"):  # the name that Lightning gives its own
+            self._write(trainer, place, batch)
+        self._saved_at = time.monotonic()
+
+    def _write(self, trainer: Trainer, place: str, batch: int) -> None:
         csv = next((logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)), None)
         if csv is not None:
             csv.flush()
@@ -186,11 +192,8 @@ class ResumeCheckpoint(Checkpoint):
             **self._snapshot,
         }
         if trainer.is_global_zero:
-            profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
-            with profiler.profile("save_checkpoint"):  # the name that Lightning gives its own
-                checkpoints.save(self._folder, checkpoint, None if place == "finished" else self._frozen)
+            checkpoints.save(self._folder, checkpoint, None if place == "finished" else self._frozen)
         trainer.strategy.barrier("resume checkpoint")
-        self._saved_at = time.monotonic()
 
     def _asked(self, trainer: Trainer) -> bool:
         """Whether any process of this run was asked to end; all of them must agree on the batch."""

@@ -31,6 +31,8 @@ PARAMETERS: dict[str, dict[str, Rule]] = {
         "least_lost": _PERCENT,
     },
     "StepOverhead": {"threshold": _PERCENT, "least_step_ms": _SECONDS, "least_steps": integer(1)},
+    "ValidationTime": {"threshold": _PERCENT, "patience_s": _SECONDS},
+    "CheckpointTime": {"threshold": _PERCENT, "patience_s": _SECONDS},
     "CPUUnderutilised": {"threshold_p95": _PERCENT, "data_wait": _PERCENT, **_WINDOW},
     "GPUMemoryIncrease": {
         "increase": _PERCENT, "per_minute": either(number(above=0), NOTHING), **_WINDOW,

@@ -18,7 +18,7 @@ NO_STEP = -1  # in the place of the images: what training did after its last ste
 
 
 class StepClock(Callback):
-    """Cuts the time of training into steps; costs a few microseconds each.
+    """Cuts the time of training into optimizer steps; costs a few microseconds each.
 
     Args:
         phases: what tells the phases apart; also given to the trainer.
@@ -40,6 +40,8 @@ class StepClock(Callback):
         self.keep = keep
         self._told = told
         self._first_of_epoch = True
+        self._gathered = 0  # images of batches that wait for their optimizer step
+        self._at = 0  # the optimizer step that was taken last
         self.training = [0.0] * len(PHASES)
         self.begun: float | None = None
         self.first: float | None = None
@@ -50,6 +52,7 @@ class StepClock(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._phases.begin()
+        self._at = trainer.global_step
         self.begun = time.perf_counter()
         if self._told is not None:
             self._told[0](trainer)
@@ -68,8 +71,13 @@ class StepClock(Callback):
     ) -> None:
         images = images_in(batch) * trainer.world_size
         self.images += images
-        self._take(images)
+        self._gathered += images
         self.last = time.perf_counter()
+        if trainer.accumulate_grad_batches > 1 and trainer.global_step == self._at:
+            return  # with gradients accumulated, a batch that steps is not like the others
+        self._at = trainer.global_step
+        self._take(self._gathered)
+        self._gathered = 0
         self._first_of_epoch = False
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,6 +25,7 @@ def of_run(cfg: DictConfig, trainer: Trainer, data: LightningDataModule, threads
         "data.num_workers": select(cfg, "data.num_workers") is not None,
         "data.cache": select(cfg, "data.cache") is not None and not decoded,
         "trainer.threads": select(cfg, "trainer.threads") is not None,
+        "trainer.check_val_every_n_epoch": select(cfg, "trainer.check_val_every_n_epoch") is not None,
     }
     return {
         "keys": [key for key, there in named.items() if there],
@@ -37,7 +39,11 @@ def of_run(cfg: DictConfig, trainer: Trainer, data: LightningDataModule, threads
         "precision": str(trainer.precision),
         "world_size": trainer.world_size,
         "processes": trainer.num_devices,  # on this machine; each has workers of its own
+        "nodes": trainer.num_nodes,
         "epochs": trainer.max_epochs,
+        "accumulate": trainer.accumulate_grad_batches,
+        "val_check_interval": trainer.val_check_interval,
+        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
     }
 
 
@@ -49,7 +55,9 @@ def of_loader(trainer: Trainer) -> dict[str, Any]:
     known = {f"loader_{name}": value for name, value in found.items() if isinstance(value, int | None)}
     batches = float(trainer.num_training_batches)  # infinite where nobody knows
     return known | {
-        "steps_per_epoch": int(batches) if math.isfinite(batches) else None,
+        "steps_per_epoch": math.ceil(batches / trainer.accumulate_grad_batches)
+        if math.isfinite(batches)
+        else None,
         # of a frozen backbone, in the place of images: only our own data can do that
         "features": hasattr(getattr(trainer, "datamodule", None), "use_features")
         and hasattr(getattr(loader, "dataset", None), "features"),
@@ -61,3 +69,8 @@ def gpu_places(trainer: Trainer) -> list[int]:
     if not type(trainer.accelerator).__name__.startswith("CUDA"):
         return []
     return [int(place) for place in trainer.device_ids]
+
+
+def gpu_uuids(places: list[int]) -> list[str]:
+    """UUIDs of these GPUs, empty texts where torch does not know them."""
+    return [str(getattr(torch.cuda.get_device_properties(place), "uuid", "")) for place in places]

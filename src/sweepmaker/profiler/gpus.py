@@ -12,6 +12,7 @@ class Gpus:
 
     Args:
         places: numbers of the devices as torch counts them, within CUDA_VISIBLE_DEVICES; none: no GPU.
+        uuids: of these devices, as torch tells them; where it does not, CUDA_VISIBLE_DEVICES is read.
         nvml: the module ``pynvml``; None: imported where it is needed.
 
     Attributes:
@@ -20,7 +21,7 @@ class Gpus:
         problem: why there is nothing to read, or None.
     """
 
-    def __init__(self, places: Sequence[int], nvml: Any = None) -> None:
+    def __init__(self, places: Sequence[int], nvml: Any = None, uuids: Sequence[str] = ()) -> None:
         self.names: list[str] = []
         self.uuids: list[str] = []
         self.problem: str | None = None
@@ -34,13 +35,16 @@ class Gpus:
 
                 self._nvml = pynvml
             self._nvml.nvmlInit()
-            for handle in _chosen(self._nvml, places):
+            for handle in _handles(self._nvml, places, uuids):
                 self.names.append(_text(self._nvml.nvmlDeviceGetName(handle)))
                 self.uuids.append(_text(self._nvml.nvmlDeviceGetUUID(handle)))
                 self._handles.append(handle)
             if len(self._handles) < len(places):
                 visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-                self.problem = f"not all of CUDA_VISIBLE_DEVICES={visible} are GPUs that the driver lists"
+                self.problem = (
+                    f"the driver lists {len(self._handles)} of the run's {len(places)} GPUs "
+                    f"(CUDA_VISIBLE_DEVICES={visible})"
+                )
         except ImportError:
             self.problem = "the package nvidia-ml-py is not installed"
         except Exception as error:  # NVMLError of many kinds, and what a broken driver makes of them
@@ -73,15 +77,39 @@ class Gpus:
             self._nvml.nvmlShutdown()
 
 
-def _chosen(nvml: Any, places: Sequence[int]) -> list[Any]:
-    """Handles of the devices that torch calls ``places``."""
+def _handles(nvml: Any, places: Sequence[int], uuids: Sequence[str]) -> list[Any]:
+    """Handles of the devices that torch calls ``places``.
+
+    A number means one thing to CUDA, which counts the fastest first unless CUDA_DEVICE_ORDER says
+    otherwise, and another to the driver, which counts by slot; a UUID means the same to both.
+    """
+    known = {_text(nvml.nvmlDeviceGetUUID(handle)): handle for handle in _every(nvml)}
+    if uuids and all(uuids):
+        names = [uuid if uuid in known else f"GPU-{uuid}" for uuid in uuids]  # torch writes no GPU- before it
+        found = [known[name] if name in known else _slice(nvml, name) for name in names]
+        return [handle for handle in found if handle is not None]
+    return _chosen(nvml, places, known)
+
+
+def _every(nvml: Any) -> list[Any]:
+    return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+
+
+def _slice(nvml: Any, uuid: str) -> Any:
+    """A part of a GPU (MIG), which the driver does not list among the GPUs; None: there is none."""
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid.removeprefix('GPU-')}")
+    except Exception:  # NVMLError of many kinds; the gap is told
+        return None
+
+
+def _chosen(nvml: Any, places: Sequence[int], by_uuid: dict[str, Any]) -> list[Any]:
+    """By CUDA_VISIBLE_DEVICES, whose numbers are taken for the driver's."""
+    every = _every(nvml)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return [nvml.nvmlDeviceGetHandleByIndex(place) for place in places]
-    known: dict[str, Any] = {}
-    for index in range(nvml.nvmlDeviceGetCount()):
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        known[str(index)] = known[_text(nvml.nvmlDeviceGetUUID(handle))] = handle
+        return [every[place] for place in places if place < len(every)]
+    known = {str(index): handle for index, handle in enumerate(every)} | by_uuid
     handles = []
     for word in visible.split(","):
         # CUDA takes the beginning of a UUID too, and stops at the first word that it does not know

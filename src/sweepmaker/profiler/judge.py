@@ -9,6 +9,7 @@ from typing import Any
 from sweepmaker.profiler.phases import PHASES
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules import RULES, Verdict
+from sweepmaker.profiler.rules.overall import OTHERS
 from sweepmaker.profiler.rules.verdict import not_looked
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Found:
 
         def promise(name: str) -> float:
             verdict = self.verdicts[name]
-            return (verdict.gain - 1) * (1.0 if verdict.override else 0.5)  # what can be tried at once first
+            gain = round(verdict.gain, 2) - 1  # of equals the one that comes first in the preset
+            return gain * (1.0 if verdict.override else 0.5)  # what can be tried at once first
 
         return sorted(names, key=lambda name: (name in _SYMPTOMS, -promise(name)))
 
@@ -78,7 +80,7 @@ def conclude(profile: Profile) -> Found:
         found.verdicts[name] = verdict
     if found.triggered:
         found.best = found.triggered[0]
-    found.sentences = [_where(profile), _what(found)]
+    found.sentences = [_where(profile), _what(profile, found)]
     return found
 
 
@@ -104,13 +106,15 @@ def _where(profile: Profile) -> str:
     named = sorted(((seconds, name) for name, seconds in parts.items()), reverse=True)
     words = [f"{(_WORDS | _PHRASES)[name]} {100 * seconds / total:.0f} %" for seconds, name in named
              if total and seconds / total >= 0.03]  # fmt: skip
-    speed = (
-        f"; {profile.images / profile.training_s:.0f} images/s while training" if profile.training_s else ""
-    )
-    return f"profile: {total:.0f} s = {', '.join(words[:6])}{speed}"
+    speed = f"; {profile.images / profile.training_s:.0f} images/s while training" if profile.images else ""
+    busy = profile.others
+    shared = f"; other programs used {busy:.0f} % of the cores" if busy >= OTHERS else ""
+    return f"profile: {total:.0f} s = {', '.join(words[:6])}{speed}{shared}"
 
 
-def _what(found: Found) -> str:
+def _what(profile: Profile, found: Found) -> str:
+    if not profile.count:
+        return "profile: no step was finished, so there is little to judge (profiler/report.html)"
     if found.best is None:
         return "profile: no rule found anything to change (profiler/report.html)"
     verdict = found.verdicts[found.best]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
 
+from sweepmaker.run.cgroup import Limits
+
 _FAMILY_S = 10.0  # between two looks for new worker processes: walking all processes is dear
-_CGROUP = Path("/sys/fs/cgroup")
 CHANNELS = (
-    "cpu", "iowait", "memory", "process_cpu", "process_memory", "workers", "disk_read", "disk_write",
-    "net_in", "net_out",
+    "cpu", "iowait", "memory", "run_cpu", "process_cpu", "process_memory", "workers",
+    "disk_read", "disk_write", "net_in", "net_out",
 )  # fmt: skip
-"""Percent of the usable cores and of the memory limit; ``process_cpu`` percent of one core, GiB of memory
-and number of worker processes of this run; bytes a second."""
+"""Percent of the usable cores and of the memory limit; of this run with its worker processes: percent of
+the usable cores, percent of one core, GiB of memory, number of workers; bytes a second."""
 
 
 class Machine:
@@ -30,11 +30,12 @@ class Machine:
 
     def __init__(self) -> None:
         self.cores: list[int] = _cores()
-        self.quota = _quota()  # cores' worth of time that the container gets, or None
+        self._limits = Limits()
         self.missing: list[str] = []
         self._process = psutil.Process()
         self._family: dict[int, Any] = {}
         self._looked = float("-inf")
+        self._spent: dict[int, float] = {}  # seconds of CPU by process
         self._before: dict[str, Any] = {}
         self._at = time.perf_counter()
         self.read()
@@ -46,7 +47,7 @@ class Machine:
         found: dict[str, float] = {}
         cores: list[float] = []
         self._try("cpu", lambda: cores.extend(self._cpu(found, seconds)))
-        self._try("memory", lambda: found.update(memory=_memory()))
+        self._try("memory", lambda: found.update(memory=self._memory()))
         self._try("process", lambda: self._own(found, seconds))
         self._try("disk", lambda: self._rates(found, seconds, psutil.disk_io_counters(),
                                               disk_read="read_bytes", disk_write="write_bytes"))  # fmt: skip
@@ -66,7 +67,8 @@ class Machine:
     def _cpu(self, found: dict[str, float], seconds: float) -> list[float]:
         times = psutil.cpu_times(percpu=True)
         before, self._before["cpu"] = self._before.get("cpu"), times
-        used = _used_of_quota() if self.quota else None
+        quota = self._limits.cores
+        used = self._limits.cpu_s() if quota else None
         last, self._before["quota"] = self._before.get("quota"), used
         if before is None or len(before) != len(times):
             return []
@@ -84,9 +86,13 @@ class Machine:
             found["cpu"] = sum(busy) / len(busy)
             if hasattr(times[0], "iowait"):  # macOS has none
                 found["iowait"] = sum(waiting) / len(waiting)
-        if self.quota and used is not None and last is not None:
-            found["cpu"] = min(100.0, 100 * (used - last) / seconds / self.quota)
+        if quota and quota < len(self.cores) and used is not None and last is not None:
+            found["cpu"] = min(100.0, 100 * (used - last) / seconds / quota)
         return busy
+
+    def _memory(self) -> float:
+        limited = self._limits.memory()
+        return float(psutil.virtual_memory().percent) if limited is None else limited
 
     def _own(self, found: dict[str, float], seconds: float) -> None:
         now = time.monotonic()
@@ -94,22 +100,27 @@ class Machine:
             self._looked = now
             family = {process.pid: process for process in self._process.children(recursive=True)}
             self._family = {pid: self._family.get(pid, process) for pid, process in family.items()}
-        spent, memory, alive = 0.0, 0, 0
+        spent: dict[int, float] = {}
+        memory = 0
         for process in (self._process, *self._family.values()):
             try:
                 with process.oneshot():
                     times = process.cpu_times()
-                    spent += times.user + times.system
                     memory += process.memory_info().rss
-                alive += 1
+                spent[process.pid] = times.user + times.system
             except psutil.NoSuchProcess:
                 continue
-        before = self._before.get("process")
-        self._before["process"] = spent
-        if before is not None and spent >= before:  # less: a worker has ended, and took its time with it
-            found["process_cpu"] = 100 * (spent - before) / seconds
+        before, self._spent = self._spent, spent
+        if (
+            before
+        ):  # a process that is seen for the first time may have worked for seconds: it counts from now on
+            used = sum(now - before[pid] for pid, now in spent.items() if pid in before)
+            found["process_cpu"] = 100 * used / seconds
+            found["run_cpu"] = min(
+                100.0, found["process_cpu"] / min(self._limits.cores or 1e9, len(self.cores))
+            )
         found["process_memory"] = memory / 2**30
-        found["workers"] = float(alive - 1)
+        found["workers"] = float(len(spent) - 1)
 
     def _rates(self, found: dict[str, float], seconds: float, counters: Any, **names: str) -> None:
         if counters is None:
@@ -125,35 +136,3 @@ def _cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
-
-
-def _quota() -> float | None:
-    try:
-        limit, period = (_CGROUP / "cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        return None
-
-
-def _used_of_quota() -> float | None:
-    """Seconds of CPU that the container used."""
-    try:
-        for line in (_CGROUP / "cpu.stat").read_text().splitlines():
-            if line.startswith("usage_usec "):
-                return int(line.split()[1]) / 1e6
-    except (OSError, ValueError):
-        pass
-    return None
-
-
-def _memory() -> float:
-    """Percent of the memory in use: of the container's limit where it has one (cgroup v2)."""
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        for line in (_CGROUP / "memory.stat").read_text().splitlines():
-            if line.startswith("inactive_file "):
-                used -= int(line.split()[1])  # given back when it is needed
-        return 100 * used / limit
-    except (OSError, ValueError):  # no limit ("max"), or no cgroup v2
-        return float(psutil.virtual_memory().percent)

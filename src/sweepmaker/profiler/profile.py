@@ -19,8 +19,15 @@ from sweepmaker.profiler.settings import Settings
 from sweepmaker.run import atomic
 
 VERSION = 1
+FOLDER = "profiler"  # of a run folder
 STEP_CHANNELS = (*PHASES, "step", "images")
+_STARTS = 100  # processes of a run whose starts are kept one by one
 _CORE_BUCKETS = 128  # of the heat map: there may be a hundred cores
+
+
+def node_folder(node: int) -> str:
+    """Where in a profile's folder a machine of the run but the first leaves its own profile."""
+    return f"node-{node}"
 
 
 class Profile:
@@ -40,7 +47,9 @@ class Profile:
         durations: of steps and of their data wait; those after an epoch's begin, a validation or a
             checkpoint left out.
         totals: seconds in each phase.
-        phases_of_run: seconds before the first step, of training, after the last step.
+        phases_of_run: seconds before the first step, of training, after the last step; of all processes
+            of this run, one after the other.
+        starts: seconds before the first step, of each of these processes.
         rules: what the scans found, by rule.
     """
 
@@ -58,7 +67,9 @@ class Profile:
         self.system = Series([*CHANNELS, *self.gpus, *memory])
         self.cores = Series([f"cpu{number}" for number in cores], _CORE_BUCKETS)
         self.steps = Series(STEP_CHANNELS)
-        self.loads = Histogram(["cpu", "cpu_max", "iowait", "memory", *self.gpus, *memory], percent_bins())
+        self.loads = Histogram(
+            ["cpu", "cpu_max", "run_cpu", "iowait", "memory", *self.gpus, *memory], percent_bins()
+        )
         self.durations = Histogram(["step", "data_wait"], duration_bins())
         self.outliers = Outliers(settings.rules.get("StepOutlier"))
         self.totals = np.zeros(len(PHASES))
@@ -66,6 +77,8 @@ class Profile:
         self.images = 0
         self.before = {"initialisation": 0.0, "training": 0.0, "finalisation": 0.0}  # earlier processes
         self.phases_of_run = dict(self.before)
+        self.starts_before: list[float] = []
+        self.starts: list[float] = []
         self.ranks: list[dict[str, float]] = []
         self.together: dict[str, dict[str, int]] = {}  # samples in which two things held, by rule
         self.rules: dict[str, dict[str, Any]] = {}
@@ -170,6 +183,13 @@ class Profile:
         return max(self.loads.count(name) for name in self.loads.names)
 
     @property
+    def others(self) -> float:
+        """Percent of the usable cores that other programs used while this run trained (median)."""
+        if not self.loads.count("run_cpu") or not self.loads.count("cpu"):
+            return 0.0
+        return max(0.0, self.loads.quantile("cpu", 0.5) - self.loads.quantile("run_cpu", 0.5))
+
+    @property
     def watched_s(self) -> float:
         """Seconds of training that were sampled."""
         return self.samples * self.settings.sample_s
@@ -182,6 +202,22 @@ class Profile:
     def share(self, phase: str) -> float:
         """Of the training's seconds (validation and checkpoints left out), in [0, 1]."""
         return float(self.totals[PHASES.index(phase)]) / self.training_s if self.training_s else 0.0
+
+    def gain(self, seconds: float) -> float:
+        """How many times as fast all of training, validation and checkpoints would be without these."""
+        total = float(self.totals.sum())
+        return total / max(total - seconds, total / 20) if total else 1.0
+
+    def take_times(self, initialisation: float, training: float, finalisation: float) -> None:
+        """Seconds of this process so far; those of earlier ones are added."""
+        mine = {"initialisation": initialisation, "training": training, "finalisation": finalisation}
+        self.phases_of_run = {name: self.before[name] + mine[name] for name in mine}
+        self.starts = [*self.starts_before, initialisation]
+
+    @property
+    def earlier_s(self) -> float:
+        """Seconds of the earlier processes of this run: its time goes on where they stopped."""
+        return sum(self.before.values())
 
     @property
     def seconds(self) -> float:
@@ -197,11 +233,12 @@ class Profile:
             "preset": self.settings.preset,
             "sample_s": self.settings.sample_s,
             "phases_of_run": self.phases_of_run,
+            "starts": self.starts[-_STARTS:],
             "split": dict(zip(PHASES, self.totals.tolist(), strict=True)),
             "count": self.count,
             "images": self.images,
-            "facts": self.facts,
-            "rules": self.rules,
+            "facts": atomic.finite(self.facts),
+            "rules": atomic.finite(self.rules),
             "together": self.together,
             "outliers": self.outliers.as_dict(),
             "loads": self.loads.as_dict(),
@@ -212,7 +249,8 @@ class Profile:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         # without indent: that is the difference between the C encoder and a slow one
-        atomic.write_text(path, json.dumps(content, separators=(",", ":"), default=str) + "\n")
+        text = json.dumps(content, separators=(",", ":"), default=str, allow_nan=False)
+        atomic.write_text(path, text + "\n")
 
     def load(self, path: Path) -> None:
         """Go on from what an earlier process of this run wrote.
@@ -241,5 +279,6 @@ class Profile:
         other.count, other.images = int(kept["count"]), int(kept["images"])
         other.before = {name: float(kept["phases_of_run"][name]) for name in self.before}
         other.phases_of_run = dict(other.before)
+        other.starts_before = [float(each) for each in kept.get("starts", [other.before["initialisation"]])]
         other.together, other.rules = kept["together"], kept["rules"]
         vars(self).update(vars(other))

@@ -25,7 +25,7 @@ class Sampler(threading.Thread):
         clock: where the steps come from.
         machine: what is read.
         gpus: what is read of GPUs.
-        seconds: tells how long the run has been going on.
+        seconds: tells how long this process has been at the run.
         scan: lets the rules look at ``profile``.
         write: keeps ``profile``.
     """
@@ -76,7 +76,7 @@ class Sampler(threading.Thread):
 
     def look(self) -> None:
         """One reading of everything."""
-        now = self._seconds()
+        now = self.profile.earlier_s + self._seconds()
         found, cores = self._machine.read()
         self.profile.add_steps(now, self._clock.drain())
         self.profile.add_sample(now, found, cores, self._gpus.read(), training=self._training)

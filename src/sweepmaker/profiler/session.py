@@ -21,15 +21,15 @@ from omegaconf import DictConfig
 
 from sweepmaker.profiler import facts, ranks, settings
 from sweepmaker.profiler.clock import StepClock
+from sweepmaker.profiler.early import Early, Reading
 from sweepmaker.profiler.gpus import Gpus
 from sweepmaker.profiler.machine import Machine
 from sweepmaker.profiler.phases import Phases
-from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.profile import FOLDER, Profile, node_folder
 from sweepmaker.profiler.sampler import Sampler
 
 log = logging.getLogger(__name__)
 
-FOLDER = "profiler"
 SERIES = "series.json"
 
 
@@ -40,27 +40,29 @@ class Profiling:
         folder: the run folder.
         began: seconds of `time.perf_counter` at which the run began; None in a process that does not
             write to the folder.
+        early: has read the machine since then.
 
     Attributes:
         phases: the Lightning profiler to give to the trainer, or to let listen to the user's own.
         clock: the callback that cuts time into steps; there without the profiler too, for run.json.
     """
 
-    def __init__(self, cfg: DictConfig, folder: Path, began: float | None) -> None:
+    def __init__(
+        self, cfg: DictConfig, folder: Path, began: float | None, early: Early | None = None
+    ) -> None:
         self._cfg = cfg
         self._run = folder
         self._folder = folder / FOLDER
         self._main = main = began is not None
+        self._node = 0
         self._began = time.perf_counter() if began is None else began
         self._settings = settings.read(cfg) if cfg.train else None
         self.phases = Phases()
         watched = self._settings is not None
-        self.clock = StepClock(
-            self.phases,
-            keep=watched and main,
-            told=(self._started, self._ended) if watched else None,
-        )
+        self.clock = StepClock(self.phases, keep=watched and main,
+                               told=(self._started, self._ended) if watched else None)  # fmt: skip
         self._profile: Profile | None = None
+        self._early = early
         self._sampler: Sampler | None = None
         self._gpus = Gpus([])
         self._ranks: list[dict[str, float]] = []
@@ -83,23 +85,41 @@ class Profiling:
         self.phases.listen_to(profiler)
 
     def watch(self, trainer: Trainer, data: LightningDataModule, threads: int, gpus: list[str]) -> None:
-        """Begin to sample; trainer and data are built, ``gpus`` are the names of what torch sees."""
-        if self._settings is None or not self._main:
+        """Begin to keep what is sampled: trainer and data are built.
+
+        Every machine of a run watches itself, in the first of its processes.
+
+        Args:
+            gpus: names of what torch sees.
+        """
+        if self._settings is None or not (self._main or (trainer.node_rank > 0 and trainer.local_rank == 0)):
             return
         with self._harmless():
-            about = facts.of_run(self._cfg, trainer, data, threads)
-            machine = Machine()
-            self._gpus = Gpus(facts.gpu_places(trainer))
+            if not self._main:
+                self._node = trainer.node_rank
+                self._folder = self._folder / node_folder(self._node)
+                self.clock.keep = True
+            about = facts.of_run(self._cfg, trainer, data, threads) | {"node": self._node}
+            places = facts.gpu_places(trainer)
+            self._gpus = Gpus(places, uuids=facts.gpu_uuids(places))
             about |= {"gpus": self._gpus.names or gpus, "gpu_uuids": self._gpus.uuids,
                       "gpu_problem": self._gpus.problem}  # fmt: skip
             if self._gpus.problem:
                 print(f"profiler: GPUs are not sampled ({self._gpus.problem})", file=sys.stderr)
-            self._profile = Profile(self._settings, machine.cores, len(self._gpus.names), about)
-            self._continue(self._profile)
+            machine, readings = self._so_far()
+            profile = Profile(self._settings, machine.cores, len(self._gpus.names), about)
+            self._continue(profile)
+            for seconds, found, cores in readings:
+                profile.add_sample(profile.earlier_s + seconds, found, cores, (), training=False)
+            self._profile = profile
             self._sampler = Sampler(
-                self._profile, self.clock, machine, self._gpus, self._seconds, self._scan, self._write
+                profile, self.clock, machine, self._gpus, self._seconds, self._scan, self._write
             )
             self._sampler.start()
+
+    def _so_far(self) -> tuple[Machine, list[Reading]]:
+        early, self._early = self._early, None
+        return (Machine(), []) if early is None else (early.machine, early.stop())
 
     def _started(self, trainer: Trainer) -> None:
         """Training has begun: the loader is there now."""
@@ -110,7 +130,7 @@ class Profiling:
     def _ended(self, trainer: Trainer) -> None:
         """Training is over in all processes: their shares of the work, for the comparison of the ranks."""
         with self._harmless():
-            self._ranks = ranks.gather(trainer, self.clock)
+            self._ranks = ranks.gather(trainer, self.clock, self._profile)
 
     def finish(self, state: str) -> None:
         """Stop sampling, let the rules look a last time, write the report and say two lines.
@@ -119,6 +139,8 @@ class Profiling:
             state: how the run ended, for the report.
         """
         profile, self._profile = self._profile, None
+        if self._early is not None:
+            self._early.stop()
         if profile is None or self._sampler is None:
             return
         with self._harmless():
@@ -135,18 +157,19 @@ class Profiling:
         from sweepmaker.profiler import judge, sweep
         from sweepmaker.profiler.report import files
 
-        profile.add_steps(self._seconds(), self.clock.drain())
+        profile.add_steps(profile.earlier_s + self._seconds(), self.clock.drain())
         self._take_times(profile)
         profile.ranks = self._ranks
         judge.scan(profile)
         found = judge.conclude(profile)
         with self._harmless():
             profile.save(self._folder / SERIES)
-            files.write(self._run, profile, found, state)
-            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+            files.write(self._run, profile, found, state, self._folder)
+            if self._main and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
                 sweep.write(self._run.parent)  # anew after each run: whichever ends last has seen them all
-        for line in found.sentences:  # a disk that is full has no say in them
-            print(line, file=sys.stderr)
+        if self._main:
+            for line in found.sentences:  # a disk that is full has no say in them
+                print(line, file=sys.stderr)
 
     def _continue(self, profile: Profile) -> None:
         path = self._folder / SERIES
@@ -158,29 +181,26 @@ class Profiling:
                             path, type(error).__name__, error)  # fmt: skip
 
     def _seconds(self) -> float:
-        """Since the run began, the time between two processes left out."""
-        assert self._sampler is not None
-        before = sum(self._sampler.profile.before.values())
-        return before + time.perf_counter() - self._began
+        """Since this process began with the run."""
+        return time.perf_counter() - self._began
 
     def _take_times(self, profile: Profile) -> None:
         now, clock = time.perf_counter(), self.clock
         first = clock.begun if clock.begun is not None else now
         last = max(clock.ended or now, first)
-        mine = {"initialisation": first - self._began, "training": last - first, "finalisation": now - last}
-        profile.phases_of_run = {name: profile.before[name] + mine[name] for name in mine}
+        profile.take_times(first - self._began, last - first, now - last)
 
     def _scan(self) -> None:
         from sweepmaker.profiler import judge
 
-        assert self._sampler is not None
-        self._take_times(self._sampler.profile)
-        judge.scan(self._sampler.profile)
+        if (profile := self._profile) is not None:
+            self._take_times(profile)
+            judge.scan(profile)
 
     def _write(self) -> None:
-        assert self._sampler is not None
-        self._take_times(self._sampler.profile)
-        self._sampler.profile.save(self._folder / SERIES)
+        if (profile := self._profile) is not None:
+            self._take_times(profile)
+            profile.save(self._folder / SERIES)
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:

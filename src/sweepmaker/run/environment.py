@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from sweepmaker.run import cgroup
+
 _PACKAGES = (
     "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "pillow", "timm"
 )  # fmt: skip
@@ -54,12 +56,8 @@ def versions() -> dict[str, str]:
 def available_cores() -> int:
     """Cores that this process may use: affinity and, in a container, the CPU quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        limit, period = quota.read_text().split()
-        if limit != "max":
-            cores = min(cores, max(1, int(limit) // int(period)))
-    return max(1, cores)
+    quota = cgroup.Limits().cores
+    return max(1, cores if quota is None else min(cores, int(quota)))
 
 
 def cpu_flags() -> set[str]:

@@ -65,6 +65,7 @@ class RunFolder:
             ".metrics.csv.*.tmp",
             "checkpoints/.*.ckpt.*.tmp",
             "profiler/.*.tmp",
+            "profiler/reports/.*.tmp",
             "debugger/.findings.json.*.tmp",
         ):
             for path in self.path.glob(pattern):

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from sweepmaker.config import app, argv
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import EXIT_FAILED, UserError
+from sweepmaker.profiler import early
 from sweepmaker.run import disk, environment, interrupt, preflight, reader, threads
 from sweepmaker.run.folder import RunFolder
 from sweepmaker.run.record import RunRecord, failure_of
@@ -86,9 +87,10 @@ def _train(
     earlier: dict[str, Any] | None,
 ) -> float | None:
     threads.choose(cfg, choices, earlier)
+    watched = early.begin(cfg, record.began) if record is not None else None
     from sweepmaker.run.training import train  # torch, Lightning: seconds
 
-    return train(cfg, folder, record, choices)
+    return train(cfg, folder, record, choices, watched)
 
 
 def _begin(cfg: DictConfig, folder: RunFolder) -> tuple[RunRecord, dict[str, Any] | None] | float | None:

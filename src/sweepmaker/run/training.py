@@ -22,6 +22,7 @@ from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.data import ImageDataModule
 from sweepmaker.debugger import build as watching
+from sweepmaker.profiler.early import Early
 from sweepmaker.profiler.session import Profiling
 from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
 from sweepmaker.run.csv_logger import MetricsCSV
@@ -143,7 +144,13 @@ def _where_to_continue(folder: RunFolder) -> Path | None:
     return path
 
 
-def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices: Choices) -> float | None:
+def train(
+    cfg: DictConfig,
+    folder: RunFolder,
+    record: RunRecord | None,
+    choices: Choices,
+    early: Early | None = None,
+) -> float | None:
     """Fit, test and export as ``cfg`` says, keeping ``record`` up to date.
 
     Args:
@@ -151,6 +158,7 @@ def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices:
         folder: where everything is written.
         record: run.json; None in a process that is not the run's main one.
         choices: gets the automatic choices.
+        early: has read the machine since the run began.
 
     Returns:
         the best value of the objective; None where nothing was trained.
@@ -159,7 +167,7 @@ def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices:
         UserError: something that the user can mend.
         Interrupted: a signal asked for an end; what was done is saved.
     """
-    profiling = Profiling(cfg, folder.path, record.began if record is not None else None)
+    profiling = Profiling(cfg, folder.path, record.began if record is not None else None, early)
     state = "failed"
     try:
         with _quiet_lightning():
@@ -185,7 +193,9 @@ def train(cfg: DictConfig, folder: RunFolder, record: RunRecord | None, choices:
 
 
 def _describe(run: Run, record: RunRecord | None) -> None:
+    threads = run.choices.as_dict()["threads"]["value"]
     if record is None:
+        run.profiling.watch(run.trainer, run.data, threads, auto.gpu_names())
         return
     describe = getattr(run.data, "describe", None)
     record.update(
@@ -194,7 +204,6 @@ def _describe(run: Run, record: RunRecord | None) -> None:
         data=describe() if callable(describe) else {"source": str(run.cfg.data.get("_target_"))},
         hardware={**record.fields["hardware"], "gpus": auto.gpu_names()},
     )
-    threads = run.choices.as_dict()["threads"]["value"]
     run.profiling.watch(run.trainer, run.data, threads, record.fields["hardware"]["gpus"])
 
 

@@ -12,6 +12,7 @@ from sweepmaker.debugger.observations import Evaluation, Step
 from sweepmaker.debugger.rules.base import Finding, Rule
 
 _BEGIN = 10  # batches whose mean loss is that of the beginning
+_GAIN = 0.01  # of all validation images: more than chance moves to and fro
 _LEARNED = 0.8  # of the first loss: a validation loss below this has seen something in the data
 
 
@@ -120,13 +121,15 @@ class Overfit(Rule):
 
     Condition: (validation loss - training loss) / training loss > ``ratio_threshold`` at ``patience``
     validations in a row, from ``start_step`` on. With ``rise`` the validation loss must also lie above its
-    best by this share, and its best must show that something was learned.
+    best by this share, its best must show that something was learned, and no more images may be recognised
+    than before (by more than one in a hundred).
     What to do: more data or augmentation, dropout, weight decay, label smoothing, fewer epochs, or a frozen
     backbone (``model.finetune=head``).
     Differs from AWS: the unit is one validation; AWS compares saved steps. ``rise`` is ours: a gap between
-    a training loss of 0.01 and a validation loss of 0.02 is a ratio of 1 and no reason to stop. The
-    training loss is the mean of the second half of the epoch, and label smoothing is taken out of it, which
-    would hide the gap; mixup, dropout and strong augmentation still make it look larger than it is.
+    a training loss of 0.01 and a validation loss of 0.02 is a ratio of 1 and no reason to stop; and in the
+    first epochs from scratch the loss of a few wild answers may rise while ever more images are recognised.
+    The training loss is the mean of the second half of the epoch, and label smoothing is taken out of it,
+    which would hide the gap; mixup, dropout and strong augmentation still make it look larger than it is.
     Example: 40 images, epoch 12: training 0.02, validation 1.9, best 1.2.
     """
 
@@ -146,6 +149,7 @@ class Overfit(Rule):
         self._count = 0
         self._best = math.inf
         self._first = 0.0
+        self._most = math.inf
 
     def on_step(self, step: Step) -> Iterable[Finding]:
         if not self._first and step.losses:
@@ -163,6 +167,7 @@ class Overfit(Rule):
         met = evaluation.step >= self.start_step and ratio > self.ratio_threshold
         if self.rise is not None:
             met &= self._best < _LEARNED * self._first and loss > (1 + self.rise) * self._best
+            met &= not self._recognises_more(evaluation)
         self._count = self._count + 1 if met else 0
         if self._count >= self.patience:
             best = f", {self._best:.3g} at its best" if self._best < loss else ""
@@ -172,6 +177,15 @@ class Overfit(Rule):
                 "more images or augmentation, dropout, weight decay; or fewer epochs, or a frozen backbone",
                 "optimizer.weight_decay=0.1",
             )  # fmt: skip
+
+    def _recognises_more(self, evaluation: Evaluation) -> bool:
+        """Than at the best validation before; False where predictions are not known."""
+        if not evaluation.support or not evaluation.correct or not sum(evaluation.support):
+            return False
+        share = sum(evaluation.correct) / sum(evaluation.support)
+        more = share > self._most + _GAIN
+        self._most = share if math.isinf(self._most) else max(self._most, share)
+        return more
 
 
 @dataclass

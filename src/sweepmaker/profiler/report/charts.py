@@ -16,6 +16,7 @@ from sweepmaker.profiler.series import Floats
 
 _POINTS = 320  # of a curve; more than a phone has pixels
 _COLOURS = 9
+_GAP = 12  # times the usual distance of two points, from where no line joins them
 
 
 @dataclass(frozen=True)
@@ -189,21 +190,39 @@ class _Place:
 
 
 def _line(curve: Curve, place: _Place, number: int) -> str:
-    there = np.isfinite(curve.mean)
-    points = " ".join(place.points(curve.time[there], curve.mean[there]))
     dash = ("", "6 3", "2 3", "8 3 2 3")[number % 4]  # told apart without colours
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     colour = f"var(--s{number % _COLOURS})"
-    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>'
+    drawn = []
+    for part in _unbroken(curve.time, np.isfinite(curve.mean)):
+        points = " ".join(place.points(curve.time[part], curve.mean[part]))
+        style = f'stroke-width="2"{dashed}'
+        if len(part) == 1:  # a line of no length, whose round ends make a dot
+            points, style = f"{points} {points}", 'stroke-width="8" stroke-linecap="round"'
+        drawn.append(f'<polyline points="{points}" fill="none" stroke="{colour}" {style}/>')
+    return "".join(drawn)
 
 
 def _band(curve: Curve, place: _Place, number: int) -> str:
     if curve.low is None or curve.high is None:
         return ""
-    there = np.isfinite(curve.low) & np.isfinite(curve.high)
-    up = place.points(curve.time[there], curve.high[there])
-    down = place.points(curve.time[there], curve.low[there])[::-1]
-    return f'<polygon points="{" ".join(up + down)}" fill="var(--s{number % _COLOURS})" fill-opacity=".18"/>'
+    drawn = []
+    for part in _unbroken(curve.time, np.isfinite(curve.low) & np.isfinite(curve.high)):
+        up = place.points(curve.time[part], curve.high[part])
+        down = place.points(curve.time[part], curve.low[part])[::-1]
+        colour = f"var(--s{number % _COLOURS})"
+        drawn.append(f'<polygon points="{" ".join(up + down)}" fill="{colour}" fill-opacity=".18"/>')
+    return "".join(drawn)
+
+
+def _unbroken(time: Floats, there: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+    """Places of the points that belong together: no line through a time in which nothing was measured."""
+    places = np.flatnonzero(there)
+    apart = np.diff(time[places])
+    usual = float(np.median(apart)) if len(apart) else 0.0
+    enough = len(apart) >= _GAP
+    breaks: list[int] = (np.flatnonzero(apart > _GAP * usual) + 1).tolist() if enough else []
+    return [part for part in np.split(places, breaks) if len(part)]
 
 
 def _frame(content: str, label: str, up: Sequence[str], across: Sequence[str], small: bool = False) -> str:

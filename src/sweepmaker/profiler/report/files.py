@@ -7,23 +7,24 @@ from typing import Any
 
 from sweepmaker.profiler.judge import Found
 from sweepmaker.profiler.phases import PHASES
-from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.profile import FOLDER, Profile
 from sweepmaker.run import atomic
 
 VERSION = 1
 
 
-def write(run: Path, profile: Profile, found: Found, state: str) -> None:
-    """Write ``profiler/reports/<Rule>.json``, ``profiler/summary.json`` and ``profiler/report.html``.
+def write(run: Path, profile: Profile, found: Found, state: str, folder: Path | None = None) -> None:
+    """Write ``reports/<Rule>.json``, ``summary.json`` and ``report.html``.
 
     Args:
         run: the run folder.
         state: how the run ended.
+        folder: gets the files; None: the run's ``profiler``.
 
     Raises:
         OSError: a file cannot be written.
     """
-    folder = run / "profiler"
+    folder = folder or run / FOLDER
     (folder / "reports").mkdir(parents=True, exist_ok=True)
     for name in found.verdicts:
         atomic.write_json(folder / "reports" / f"{name}.json", of_rule(profile, found, name))

@@ -11,7 +11,7 @@ import numpy as np
 
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.report.charts import Curve, curves
-from sweepmaker.profiler.report.markup import facts, paragraph, section, table
+from sweepmaker.profiler.report.markup import facts, paragraph, section, sentence, table
 from sweepmaker.profiler.series import Floats
 
 _MOST = 100_000  # rows of metrics.csv that are read
@@ -28,9 +28,13 @@ def curves_of(path: Path, record: Mapping[str, Any]) -> str:
         said = f"Best {objective.get('name')}: {objective['value']:.4g}, in epoch {objective.get('epoch')}."
     elif columns:
         said = "The curves that were logged."
+    once = {name: values[np.isfinite(values)] for name, values in columns.items() if name not in _PLACES}
+    if columns and all(len(values) <= 1 for values in once.values()):  # a curve of one point is none
+        rows = [(name, f"{values[0]:.4g}") for name, values in once.items() if len(values)]
+        return section("learning", "Learning", paragraph(said), table(("after one epoch", "value"), rows))
     groups: dict[str, list[str]] = {}
     for name in columns:
-        if name not in _PLACES:
+        if name not in _PLACES and not name.endswith("_best"):
             groups.setdefault(name.rpartition("/")[2], []).append(name)
     first = sorted(groups, key=lambda name: (name != "loss", name != "lr"))[:_PLOTS]
     plots = []
@@ -77,7 +81,7 @@ def debugger(findings: Mapping[str, Any]) -> str:
         if not listed:
             continue
         first = listed[0]
-        said = " ".join(str(first.get(key) or "") for key in ("meaning", "advice")).strip()
+        said = " ".join(sentence(str(first.get(key) or "")) for key in ("meaning", "advice")).strip()
         if first.get("override"):
             said += f" Try {first['override']}."
         rows.append((name, rule.get("count", len(listed)), first.get("step"), first.get("where") or "", said))
@@ -98,7 +102,7 @@ def about(record: Mapping[str, Any], profile: Profile) -> str:
     overrides = record.get("overrides") or []
     entries: dict[str, object] = {
         "overrides": " ".join(map(str, overrides)) or "none",
-        "CPU": f"{hardware.get('cpu', 'unknown')}, {profile.facts.get('cores')} usable core(s)",
+        "CPU": f"{hardware.get('cpu', 'unknown')}, usable cores: {profile.facts.get('cores')}",
         "memory": f"{hardware.get('memory_gib', '?')} GiB",
         "GPUs": ", ".join(map(str, profile.facts.get("gpus") or [])) or "none",
         "precision": profile.facts.get("precision"),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+from sweepmaker.profiler import ranks
 from sweepmaker.profiler.judge import Found
-from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.profile import Profile, node_folder
 from sweepmaker.profiler.report.charts import Curve, boxes, curves, heat, histogram, parts
 from sweepmaker.profiler.report.markup import paragraph, percent, section, size, table
 from sweepmaker.profiler.report.overview import says
 from sweepmaker.profiler.rules.gpu import box
-from sweepmaker.profiler.rules.overall import statistics
+from sweepmaker.profiler.rules.overall import OTHERS, statistics
 
 _NAMES: dict[str, tuple[str, Callable[[float], str]]] = {
     "cpu": ("CPU", percent), "iowait": ("I/O wait", percent), "memory": ("memory", percent),
+    "run_cpu": ("CPU, this run alone", percent),
     "process_cpu": ("CPU of this run (100 %: one core)", percent),
     "process_memory": ("memory of this run", lambda value: f"{value:.2f} GiB"),
     "workers": ("worker processes", lambda value: f"{value:.0f}"),
@@ -38,7 +41,8 @@ def system(profile: Profile) -> str:
     return section(
         "system", "Machine", paragraph(_judged(profile)), table(heads, rows),
         curves("CPU and I/O wait, all usable cores (band: lowest to highest)",
-               [_curve(profile, "cpu", "CPU"), _curve(profile, "iowait", "I/O wait")], top=100),
+               [_curve(profile, "cpu", "CPU"), _curve(profile, "run_cpu", "this run's part"),
+                _curve(profile, "iowait", "I/O wait")], top=100),
         heat("Use of each core", profile.cores.time, cores if len(profile.cores) > 1 else {}),
         curves("Memory", [_curve(profile, "memory", "in use")], top=100, small=True),
         curves("Disk", [_curve(profile, "disk_read", "read"), _curve(profile, "disk_write", "written")],
@@ -56,6 +60,8 @@ def _judged(profile: Profile) -> str:
     cpu = profile.loads.quantile("cpu", 0.95)
     if not profile.gpus:
         kind = "well used" if cpu > 70 else "not fully used; a smaller instance may do"
+        if profile.others >= OTHERS and cpu > 70:
+            kind = f"full, but to {profile.others:.0f} % with other programs"
         unseen = profile.facts.get("accelerator") not in (None, "cpu")
         device = "The accelerator is not sampled." if unseen else "Without a GPU."
         return f"{device} The CPU is {kind}: 95 % of the time below {cpu:.0f} %."
@@ -92,7 +98,33 @@ def balance(profile: Profile, found: Found) -> str:
             name.replace("_", " "): rank[name] for name in ("data_wait", "transfer", "forward", "backward")
         }
         plots.append(parts(f"Process {number} (backward holds its wait for the others)", work))
-    return section("balance", "Workload balance", says(found, "LoadBalancing"), *plots)
+    return section("balance", "Workload balance", says(found, "LoadBalancing"), _nodes(profile), *plots)
+
+
+def _nodes(profile: Profile) -> str:
+    """The run's machines, and where each has its own report."""
+    count = profile.facts.get("nodes")
+    if not isinstance(count, int) or count < 2:
+        return ""
+    told = ranks.machines(profile.ranks)
+    names = [f"{name}_{share}" for name in ranks.WATCHED for share in ("p50", "p95", "max")]
+    shown = [name for name in names if any(name in found for found in told.values())]
+    rows = [
+        (f"machine {number}", *(percent(told.get(number, {}).get(name, math.nan)) for name in shown),
+         "profiler/report.html" if number == 0 else f"profiler/{node_folder(number)}/report.html")
+        for number in range(count)
+    ]  # fmt: skip
+    said = "Every machine watches itself; the others' reports lie where they write their run folder."
+    if not told:
+        said += " They compare their figures when training ends, which it did not."
+    heads = [_figure(name) for name in shown]
+    return paragraph(said) + table(("machine", *heads, "report"), rows, wordy=(len(heads) + 1,))
+
+
+def _figure(name: str) -> str:
+    channel, _, share = name.rpartition("_")
+    label = {"gpu": "GPUs", "gpu_memory": "GPU memory"}.get(channel) or _named(channel)[0]
+    return f"{label}, {({'p50': 'median', 'p95': '95 %', 'max': 'highest'})[share]}"
 
 
 def batch(profile: Profile, found: Found) -> str:

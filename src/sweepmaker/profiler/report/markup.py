@@ -61,6 +61,12 @@ def paragraph(sentence: str, kind: str = "") -> str:
     return f"<p{named}>{words(sentence)}</p>" if sentence else ""
 
 
+def sentence(said: str) -> str:
+    """With a capital letter and a full stop; nothing stays nothing."""
+    said = said.strip()
+    return said[:1].upper() + said[1:] + ("" if not said or said.endswith(".") else ".")
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, wordy: Sequence[int] = ()) -> str:
     """A table that scrolls by itself on a narrow screen; columns ``wordy`` hold words, the others numbers."""
     cells = "".join(
@@ -102,6 +108,8 @@ def seconds(value: float) -> str:
         return f"{value * 1e3:.3g} ms"
     if value < 120:
         return f"{value:.3g} s"
+    if value < 600:
+        return f"{value / 60:.1f}".removesuffix(".0") + " min"
     if value < 7200:
         return f"{value / 60:.0f} min"
     return f"{value / 3600:.1f} h"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sweepmaker.profiler.judge import Found
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.report.charts import parts
-from sweepmaker.profiler.report.markup import facts, paragraph, seconds, section, text, words
+from sweepmaker.profiler.report.markup import facts, paragraph, seconds, section, sentence, text, words
 from sweepmaker.profiler.rules import RULES, Verdict
+from sweepmaker.profiler.rules.overall import OTHERS
 
 _PARTS = {
     "initialisation": "before the first step",
@@ -19,8 +20,12 @@ def summary(profile: Profile) -> str:
     """How the run's time splits into start, training and end."""
     shown = {words: profile.phases_of_run[name] for name, words in _PARTS.items()}
     total = max(profile.seconds, 1e-9)
-    start, training = shown["before the first step"], shown["training loop"]
+    start, training = (profile.phases_of_run[name] for name in ("initialisation", "training"))
     said = f"The run took {seconds(profile.seconds)}, of which {100 * training / total:.0f} % was training."
+    if len(profile.starts) > 1:
+        said += f" It was continued, so it has {len(profile.starts)} starts; their times are added up."
+    if profile.others >= OTHERS:
+        said += f" Other programs used {profile.others:.0f} % of the cores meanwhile."
     if start > 0.5 * total:
         said += " Most of it went by before the first step: a longer run would show a better split."
     speed = profile.images / profile.training_s if profile.training_s else float("nan")
@@ -76,12 +81,17 @@ def _rule(profile: Profile, verdict: Verdict, name: str) -> str:
 def says(found: Found, *names: str) -> str:
     """The sentences of these rules, with their advice where they found something."""
     lines = []
+    silent: dict[str, list[str]] = {}  # reason -> rules
     for name in names:
         verdict = found.verdicts.get(name)
         if verdict is None:
-            lines.append(paragraph(f"The rule {name} is switched off.", "soft"))
-            continue
-        lines.append(paragraph(verdict.sentence[:1].upper() + verdict.sentence[1:]))
-        if verdict.triggered:
-            lines.append(paragraph(verdict.advice, "advice"))
+            silent.setdefault("switched off", []).append(name)
+        elif not verdict.looked:
+            silent.setdefault(verdict.sentence, []).append(name)
+        else:
+            lines.append(paragraph(sentence(verdict.sentence)))
+            if verdict.triggered:
+                lines.append(paragraph(verdict.advice, "advice"))
+    lines += [paragraph(sentence(f"{' and '.join(rules)} did not look: {why}"), "soft")
+              for why, rules in silent.items()]  # fmt: skip
     return "".join(lines)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sweepmaker.profiler.judge import Found
-from sweepmaker.profiler.profile import Profile
+from sweepmaker.profiler.profile import FOLDER, Profile
 from sweepmaker.profiler.report import learning, machine, overview, training
-from sweepmaker.profiler.report.markup import document, paragraph, text
+from sweepmaker.profiler.report.markup import document, paragraph, sentence, text
 
 # nothing is fetched and nothing runs, whatever a name in the data may say
 _LIMIT = 5_000_000  # bytes of a file that is read for the page
@@ -23,7 +23,8 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
     """
     record = read_json(run / "run.json")
     debugger = read_json(run / "debugger" / "findings.json")
-    operators = read_json(run / "profiler" / "operators.json")
+    own = not profile.facts.get("node")  # operators are recorded on the first machine
+    operators = read_json(run / FOLDER / "operators.json") if own else {}
     parts = [
         ("summary", "Summary", overview.summary(profile)),
         ("rules", "Rules", overview.rules(profile, found)),
@@ -61,18 +62,21 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
 
 def _state(state: str, profile: Profile) -> str:
     facts = profile.facts
-    device = ", ".join(facts.get("gpus") or []) or f"CPU, {facts.get('threads')} thread(s)"
-    return f"{state} · {device} · thresholds: {profile.settings.preset}"
+    device = ", ".join(facts.get("gpus") or []) or f"CPU, threads: {facts.get('threads')}"
+    nodes = facts.get("nodes")
+    where = f"machine {facts.get('node')} of {nodes} · " if isinstance(nodes, int) and nodes > 1 else ""
+    return f"{state} · {where}{device} · thresholds: {profile.settings.preset}"
 
 
 def _verdict(found: Found) -> str:
     lines = [
-        line.removeprefix("profile: ").removesuffix(" (profiler/report.html)") for line in found.sentences
+        sentence(line.removeprefix("profile: ").removesuffix(" (profiler/report.html)"))
+        for line in found.sentences
     ]
     kind = "verdict found" if found.best else "verdict"
     mark = "Worth changing" if found.best else "Nothing to change"
-    where = paragraph(lines[0] + ".")
-    return f'<div class="{kind}"><p><strong>{mark}.</strong></p>{where}{paragraph(lines[1] + ".")}</div>'
+    said = "".join(paragraph(line) for line in lines)
+    return f'<div class="{kind}"><p><strong>{mark}.</strong></p>{said}</div>'
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -62,7 +62,9 @@ svg line, svg polyline, svg path { vector-effect: non-scaling-stroke; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .75rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line);
   vertical-align: top; }
-th:first-child, td:first-child { text-align: left; }
+th, td { white-space: nowrap; }
+th:first-child, td:first-child, td.words { white-space: normal; }
+th:first-child, td:first-child { text-align: left; min-width: 6.5rem; }
 th.words, td.words { text-align: left; }
 td.words:last-child { min-width: 12rem; }
 details { border-bottom: 1px solid var(--line); padding: .5rem 0; }
@@ -76,13 +78,15 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0; font-size
 dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: .5rem 0; font-size: .95rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 footer { padding-bottom: 2rem; font-size: .9rem; }
-@media (max-width: 30rem) { body { font-size: 15px; } .rows { grid-template-columns: 1fr; }
+@media (max-width: 30rem) { body { font-size: 15px; } table { font-size: .8rem; }
+  th, td { padding-right: .5rem; } .rows { grid-template-columns: 1fr; }
   .rows .x { grid-column: 1; } dl { grid-template-columns: minmax(auto, 7.5rem) 1fr; } }
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --panel: #f4f4f4;
   --s0: #0072b2;
   --s1: #b34d00; --s2: #00785a; --s3: #a03f74; --s4: #7a5c00; --s5: #3b6fd1; --s6: #6b6b6b; --s7: #8a3ffc;
   --s8: #b3261e; --bad: #9c1c13; --good: #0a6b3d; --badfill: #fff; --goodfill: #fff; }
-  body { font-size: 11pt; } nav { display: none; } section { break-inside: avoid;
-  } .long { break-inside: auto; }
+  body { font-size: 11pt; } nav { display: none; }
+  section, figure, details, tr, .rows { break-inside: avoid; } .long { break-inside: auto; }
+  h2, h3, figcaption, thead { break-after: avoid; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """

@@ -25,10 +25,7 @@ def split(profile: Profile, found: Found, operators: dict[str, Any]) -> str:
     remarks = []
     if forward + backward and max(forward, backward) > 0.7 * (forward + backward):
         more = "forward" if forward > backward else "backward"
-        remarks.append(f"{more.capitalize()} takes over 70 % of the two.")
-    epochs = profile.facts.get("epochs")
-    if shown["validation"] > 0.3 * sum(shown.values()) and isinstance(epochs, int) and epochs >= 4:
-        remarks.append("Validation takes a third of the time: trainer.check_val_every_n_epoch=2 halves that.")
+        remarks.append(f"Of forward and backward, {more} takes over 70 %.")
     if profile.gpus:
         remarks.append(
             "These are seconds of the Python process: a GPU works on after a call, and waiting for it "
@@ -43,7 +40,8 @@ def split(profile: Profile, found: Found, operators: dict[str, Any]) -> str:
     else:
         tables.append(paragraph("profiler/trace.json.gz opens in ui.perfetto.dev.", "soft"))
     return section(
-        "split", "Where the time went", says(found, "OverallFrameworkMetrics", "StepOverhead"),
+        "split", "Where the time went",
+        says(found, "OverallFrameworkMetrics", "StepOverhead", "ValidationTime", "CheckpointTime"),
         *(paragraph(remark) for remark in remarks),
         parts("Training, validation and checkpoints", ordered), *tables,
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The profiler's rules by name: AWS's, with their known faults mended, and three of our own."""
+"""The profiler's rules by name: AWS's, with their known faults mended, and some of our own."""
 
-from sweepmaker.profiler.rules import gpu, loading, overall, steps
+from sweepmaker.profiler.rules import between, gpu, loading, overall, steps
 from sweepmaker.profiler.rules.verdict import Rule, Verdict
 
 __all__ = ["RULES", "Rule", "Verdict"]
@@ -40,6 +40,14 @@ RULES: dict[str, Rule] = {
     "CPUUnderutilised": Rule(
         overall.cpu_underutilised, "Without a GPU: cores that stay idle.",
         "More threads, or a smaller instance.", windowed=True,
+    ),
+    "ValidationTime": Rule(
+        between.validation, "The share of the training loop that validation takes.",
+        "Validate less often, or on fewer images.",
+    ),
+    "CheckpointTime": Rule(
+        between.checkpoints, "The share of the training loop that goes into writing checkpoints.",
+        "A faster disk, longer epochs.",
     ),
     "GPUMemoryIncrease": Rule(
         gpu.memory_increase, "GPU memory that grows.", "Look for a leak; more GPU memory near the limit.",

@@ -15,7 +15,14 @@ def larger_batch(profile: Profile) -> str | None:
     now = profile.facts.get("batch_size") or profile.facts.get("loader_batch_size")
     if not isinstance(now, int):
         return None
-    wanted = int(room(profile) * now)
+    times = room(profile)
+    wanted = int(times * now)
+    together = profile.facts.get("accumulate")
+    if isinstance(together, int) and together > 1:
+        # fewer batches for each optimizer step: faster, and what is learned stays the same
+        times = next((each for each in (int(times), 2) if each > 1 and together % each == 0), 0)
+        larger = word(profile, "batch_size", times * now)
+        return f"{larger} trainer.accumulate_grad_batches={together // times}" if times and larger else None
     return word(profile, "batch_size", wanted) if wanted > now else None
 
 
@@ -26,4 +33,6 @@ def room(profile: Profile) -> float:
     fits = next((times for limit, times in _ROOM if max(used, default=0.0) < limit), 1.0)
     steps = profile.facts.get("steps_per_epoch")
     keeps = steps / _LEAST_STEPS if isinstance(steps, int) else _MOST
+    if profile.facts.get("accumulate", 1) > 1:
+        keeps = _MOST  # a larger batch with fewer of them together: as many steps as before
     return next((times for times in (_MOST, 2.0, 1.5) if times <= min(fits, keeps)), 1.0)

@@ -8,14 +8,16 @@ from typing import Any
 
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules.batches import larger_batch
-from sweepmaker.profiler.rules.verdict import Verdict, knows, not_looked, word
+from sweepmaker.profiler.rules.verdict import Verdict, knows, many, not_looked, word
+
+_HAND_OVER_S = 5e-4  # seconds that a worker process needs at least to pass a batch on
 
 
 def data_wait(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """Training waits for its next batch in more than so many percent of its time."""
     if profile.count < parameters["least_steps"]:
         return not_looked(
-            f"{profile.count} steps, this rule waits for {parameters['least_steps']}", profile.count
+            f"{profile.count} steps, at least {parameters['least_steps']} are needed", profile.count
         )
     share = 100 * profile.share("data_wait")
     waits = profile.durations
@@ -31,8 +33,12 @@ def data_wait(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     if share <= parameters["threshold"]:
         return Verdict(False, sentence, datapoints=profile.count, details=details)
     override, advice = faster_data(profile)
-    return Verdict(True, sentence, advice, override, gain=1 / max(1 - share / 100, 0.05),
+    return Verdict(True, sentence, advice, override, gain=_gain(profile),
                    datapoints=profile.count, details=details)  # fmt: skip
+
+
+def _gain(profile: Profile) -> float:
+    return profile.gain(profile.share("data_wait") * profile.training_s)
 
 
 def dataloader(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
@@ -48,21 +54,22 @@ def dataloader(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     details = _loader(profile) | {"cores": cores}
     waits = 100 * profile.share("data_wait") > parameters.get("data_wait", -1.0)
     few = workers < cores * parameters["min_threshold"] / 100 and waits
-    many = workers > cores * parameters["max_threshold"] / 100
-    sentence = f"{workers} worker process(es) load images, on {cores} core(s)."
+    crowded = workers > cores * parameters["max_threshold"] / 100
+    sentence = f"{many(workers, 'worker process', 'es')} for images, on {many(cores, 'core')}."
+    if workers == 0:
+        sentence = f"Images are loaded by the training process itself, on {many(cores, 'core')}."
     if profile.facts.get("features"):
         sentence = "Features come from memory: there is nothing for workers to do."
         return Verdict(False, sentence, datapoints=profile.count, details=details)
     pinned = profile.facts.get("loader_pin_memory")
     hint = " pin_memory=True lets copies to the GPU overlap." if profile.gpus and pinned is False else ""
-    if many:
+    if crowded:
         override = word(profile, "data.num_workers", cores)
         advice = "More workers than cores take turns on them: use fewer." + hint
         return Verdict(True, sentence, advice, override, datapoints=profile.count, details=details)
     if few:
         override, advice = more_workers(profile)
-        wait = profile.share("data_wait")
-        return Verdict(True, sentence, advice + hint, override, gain=1 / max(1 - wait, 0.05),
+        return Verdict(True, sentence, advice + hint, override, gain=_gain(profile),
                        datapoints=profile.count, details=details)  # fmt: skip
     return Verdict(False, sentence + hint, datapoints=profile.count, details=details)
 
@@ -76,6 +83,10 @@ def faster_data(profile: Profile) -> tuple[str | None, str]:
         override = larger_batch(profile)
         advice = "Features come from memory, by one look-up a batch: a larger batch needs fewer."
         return override, advice + (f" Try {override}." if override else "")
+    if (wait := profile.durations.quantile("data_wait", 0.5)) < _HAND_OVER_S:
+        override = larger_batch(profile)
+        advice = f"A batch is there after {1e6 * wait:.0f} µs, sooner than a worker could hand it over"
+        return override, advice + (f": fewer, larger ones, {override}." if override else ".")
     cached = profile.facts.get("cache") == "disk" or not knows(profile, "data.cache")
     on_cpu = profile.facts.get("accelerator") == "cpu" and not cached
     if profile.facts.get("files") and (on_cpu or _wanted(profile) is None):

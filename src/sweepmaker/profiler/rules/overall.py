@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from sweepmaker.profiler import ranks
 from sweepmaker.profiler.phases import PHASES, STEP
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules.batches import larger_batch
 from sweepmaker.profiler.rules.gpu import box
-from sweepmaker.profiler.rules.verdict import Verdict, knows, not_looked, too_short, word
+from sweepmaker.profiler.rules.verdict import Verdict, knows, many, not_looked, too_short, word
 
+OTHERS = 20.0  # percent of the cores, from where other programs make a run's times longer than they need be
 WORK = ("data_wait", "transfer", "forward", "backward", "optimizer")
 
 
@@ -20,13 +22,17 @@ def system_usage(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """Highest, p99, p95, p50 and lowest of everything that is sampled; never fires."""
     if not len(profile.system):
         return not_looked("nothing was sampled")
-    details = statistics(profile)
+    details: dict[str, Any] = dict(statistics(profile))
     cpu = details.get("cpu")
     sentence = "The CPU could not be read."
     if cpu is not None:
         sentence = (
             f"The cores were used to {cpu['p50']:.0f} % (median), {cpu['p95']:.0f} % (95th percentile)."
         )
+    if profile.others >= OTHERS:
+        sentence += f" Other programs used {profile.others:.0f} % of them: alone the run would be faster."
+    if len(nodes := ranks.machines(profile.ranks)) > 1:
+        details["nodes"] = {f"node-{number}": dict(found) for number, found in nodes.items()}
     return Verdict(False, sentence, datapoints=profile.samples, details=details)
 
 
@@ -61,7 +67,7 @@ def cpu_underutilised(profile: Profile, parameters: Mapping[str, Any]) -> Verdic
     high = float(np.percentile(window, 95))
     cores, threads = int(profile.facts.get("cores") or 1), int(profile.facts.get("threads") or 1)
     details = {"cpu": box(profile, "cpu"), "cpu_95": high, "cores": cores, "threads": threads}
-    by = f"{cores} core(s), {threads} thread(s)"
+    by = f"{many(cores, 'core')}, {many(threads, 'thread')}"
     sentence = f"The CPU was used to less than {high:.0f} % in 95 % of the time ({by})."
     waits = 100 * profile.share("data_wait") > parameters["data_wait"]
     if high >= parameters["threshold_p95"] or cores == 1 or waits:
@@ -82,7 +88,7 @@ def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """Steps are so small that most of their time goes to what surrounds the model."""
     if profile.count < parameters["least_steps"]:
         return not_looked(
-            f"{profile.count} steps, this rule waits for {parameters['least_steps']}", profile.count
+            f"{profile.count} steps, at least {parameters['least_steps']} are needed", profile.count
         )
     work = sum(float(profile.totals[PHASES.index(phase)]) for phase in WORK)
     around = 100 * (1 - work / profile.training_s) if profile.training_s else 0.0

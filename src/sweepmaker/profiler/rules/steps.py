@@ -26,13 +26,16 @@ _CURE = {
 
 def initialization(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """More than so many minutes went by before the first step."""
-    seconds = profile.phases_of_run["initialisation"]
+    starts = profile.starts or [profile.phases_of_run["initialisation"]]
+    seconds = max(starts)  # of a run that was continued: each process has a start of its own
     details = {
-        "initialisation_s": round(seconds, 3), "training_s": round(profile.phases_of_run["training"], 3),
+        "initialisation_s": round(seconds, 3), "starts_s": [round(each, 3) for each in starts],
+        "training_s": round(profile.phases_of_run["training"], 3),
         "finalisation_s": round(profile.phases_of_run["finalisation"], 3),
     }  # fmt: skip
     limit = 60 * parameters["threshold"]
-    sentence = f"{seconds:.1f} s went by before the first step (limit: {limit:g} s)."
+    where = f" in the longest of {len(starts)} starts" if len(starts) > 1 else ""
+    sentence = f"{seconds:.1f} s went by before the first step{where} (limit: {limit:g} s)."
     if seconds <= limit:
         return Verdict(False, sentence, datapoints=1, details=details)
     total = max(profile.seconds, 1e-9)
@@ -48,7 +51,7 @@ def outliers(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     """More than so many steps took far longer than the others, and it costs something."""
     count = profile.durations.count("step")
     if count < ENOUGH:
-        return not_looked(f"{count} steps, this rule waits for {ENOUGH}", count)
+        return not_looked(f"{count} steps, at least {ENOUGH} are needed", count)
     found = profile.outliers
     lost = 100 * found.excess / profile.training_s if profile.training_s else 0.0
     shares = {f"p{share}": profile.durations.quantile("step", share / 100) for share in (50, 95, 99)}
@@ -68,7 +71,7 @@ def outliers(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     override, advice = faster_data(profile) if cause == "data_wait" else (None, _CURE.get(cause or "", ""))
     where = f" Most of it went to {cause.replace('_', ' ')}." if cause else ""
     fallback = "Look for what happens at those steps: the list is in reports/StepOutlier.json."
-    return Verdict(True, sentence + where, advice or fallback, override, gain=1 / max(1 - lost / 100, 0.2),
+    return Verdict(True, sentence + where, advice or fallback, override, gain=profile.gain(found.excess),
                    datapoints=count, details=details)  # fmt: skip
 
 

@@ -33,6 +33,11 @@ class Verdict:
     looked: bool = True
 
 
+def many(count: int, noun: str, ending: str = "s") -> str:
+    """``1 core``, ``2 cores``."""
+    return f"{count} {noun}{'' if count == 1 else ending}"
+
+
 Look = Callable[[Profile, Mapping[str, Any]], Verdict]
 
 
@@ -58,14 +63,14 @@ def not_looked(why: str, datapoints: int = 0) -> Verdict:
     return Verdict(False, why, datapoints=datapoints, looked=False)
 
 
-NO_GPU = "no GPU: this rule is about GPUs"
+NO_GPU = "there is no GPU"
 
 
 def too_short(profile: Profile, parameters: Mapping[str, Any]) -> Verdict | None:
     """A verdict where there are fewer seconds of training than the rule's patience, else None."""
     if profile.watched_s < parameters["patience_s"]:
         seen, asked = f"{profile.watched_s:.0f} s of training were watched", f"{parameters['patience_s']:g} s"
-        return not_looked(f"{seen}, this rule waits for {asked}", profile.samples)
+        return not_looked(f"{seen}, at least {asked} are needed", profile.samples)
     return None
 
 

@@ -1,0 +1,68 @@
+"""A real leak, found by the counters of a GPU that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from sweepmaker.profiler import session
+from sweepmaker.profiler.gpus import Gpus
+from tests.profiler.planted import Net
+from tests.profiler.test_session import fit, summary
+
+pytestmark = pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
+
+
+class Driver:
+    """NVML of one GPU whose memory is this process's own: it grows with what the process keeps."""
+
+    TOTAL = 2**30
+
+    def __init__(self) -> None:
+        self.process = psutil.Process()
+        self.before = self.process.memory_info().rss
+
+    def nvmlInit(self) -> None: ...
+
+    def nvmlShutdown(self) -> None: ...
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetName(self, handle: int) -> str:
+        return "stand-in"
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:
+        return "GPU-0"
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
+        return SimpleNamespace(gpu=90, memory=0)
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
+        used = max(0, self.process.memory_info().rss - self.before)
+        return SimpleNamespace(used=min(used, self.TOTAL), total=self.TOTAL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leak", [2**20, 0], ids=["leaking", "healthy"])
+def test_a_tensor_that_is_kept_from_step_to_step_is_found(
+    leak: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "Gpus", lambda places, **_: Gpus([0], Driver(), uuids=["GPU-0"]))
+    rule = "profiler.rules.GPUMemoryIncrease"
+    fit(
+        tmp_path,
+        f"{rule}.patience_s=1",
+        f"{rule}.window_s=1.5",
+        net=Net(nap=0.01, leak=leak),
+        nap=0.0,
+        count=1400,
+    )
+    found = summary(tmp_path)["rules"]["GPUMemoryIncrease"]
+    assert found["looked"] and found["triggered"] is bool(leak), found
