@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from sweepmaker.profiler.clock import NO_STEP, StepClock, images_in
-from sweepmaker.profiler.phases import PHASES, Phases, phase_of
+from sweepmaker.profiler.phases import PHASES, UNUSUAL, Phases, phase_of
 
 NAP = 0.02
 
@@ -76,13 +76,20 @@ class Dear(Callback):
 
 
 def fit(
-    folder: Path, where: str, profiler: Any = None, interval: float = 1.0, together: int = 1, **more: Any
+    folder: Path,
+    where: str,
+    profiler: Any = None,
+    interval: float = 1.0,
+    together: int = 1,
+    also: Callback | None = None,
+    **more: Any,
 ) -> tuple[StepClock, Trainer, float]:
     phases = Phases()
     clock = StepClock(phases, keep=True)
     trainer = Trainer(
         accelerator="cpu", max_epochs=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
-        num_sanity_val_steps=1, default_root_dir=folder, callbacks=[clock, Dear(where)],
+        num_sanity_val_steps=1, default_root_dir=folder, 
+        callbacks=[clock, Dear(where), also or Callback()],
         enable_checkpointing=False, profiler=profiler or phases, val_check_interval=interval,
         accumulate_grad_batches=together,
     )  # fmt: skip
@@ -201,3 +208,22 @@ def test_batches_whose_gradients_are_gathered_are_one_step(
     for row, count in zip(rows, images, strict=False):
         assert row[0][forward] >= count / 2 * NAP * 0.95
     assert sum(row[0][forward] for row in rows) == pytest.approx(clock.training[forward])
+
+
+class Telling(Callback):
+    def on_train_batch_start(self, trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 2:
+            with trainer.profiler.profile(UNUSUAL):  # type: ignore[attr-defined]
+                pass
+
+
+@pytest.mark.parametrize("theirs", [False, True], ids=["our profiler", "beside the user's own"])
+@pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
+def test_a_step_that_somebody_tells_of_is_not_like_the_others(theirs: bool, tmp_path: Path) -> None:
+    clock, _, _ = fit(tmp_path, "forward", profiler=SimpleProfiler() if theirs else None, also=Telling())
+    assert [unusual for _, images, unusual in clock.drain() if images != NO_STEP] == [
+        True,
+        False,
+        True,
+        False,
+    ]

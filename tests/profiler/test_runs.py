@@ -170,6 +170,17 @@ def test_a_run_that_is_broken_off_has_its_report_and_goes_on_with_it(tmp_path: P
 
 
 @pytest.mark.slow
+def test_steps_that_the_debugger_samples_are_not_called_outliers(tmp_path: Path) -> None:
+    ended = train(
+        *TINY, "epochs=2", "debugger.every_n_steps=4", "test=false", f"hydra.run.dir={tmp_path}/run"
+    )
+    assert ended.code == 0, ended.err
+    series = json.loads((tmp_path / "run" / "profiler" / "series.json").read_text())
+    assert series["count"] == 32  # two begin an epoch, every fourth is sampled, and so are the first ten
+    assert 8 <= sum(series["durations"]["step"].values()) <= 20
+
+
+@pytest.mark.slow
 def test_operators_are_recorded_beside_lightnings_own_profiler(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     words = ("epochs=1", "profiler.trace=true", "profiler.trace_steps=2", "+trainer.profiler=simple")

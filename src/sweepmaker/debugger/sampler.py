@@ -99,6 +99,9 @@ class Sampler:
             if not self.trained.is_current():
                 self._name()
             self._place = (step, trainer.current_epoch)
+            profiler: Any = trainer.profiler  # type: ignore[attr-defined]
+            with profiler.profile("unusual_step"):  # whoever looks for slow steps hears of ours
+                pass
             self.activations.begin(first=self._samples < self._initial_steps)
         if self._smoothing and self._logits is not None and batches_in_epoch != float("inf"):
             # one validation an epoch: its second half counts

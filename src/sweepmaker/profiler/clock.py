@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import Callback
 from sweepmaker.profiler.phases import CHECKPOINT, DATA_WAIT, PHASES, VALIDATION, Phases
 
 Row = tuple[list[float], int, bool]
-"""(seconds of each phase, images, whether it follows an epoch's begin, a validation or a checkpoint)."""
+"""(seconds of each phase, images, whether it is known to be unlike the others: it follows an epoch's begin, a
+validation or a checkpoint, or somebody told so)."""
 Tell = Callable[[Trainer], None]
 NO_STEP = -1  # in the place of the images: what training did after its last step
 
@@ -109,8 +110,10 @@ class StepClock(Callback):
             sums[place] += seconds
         if self.keep:
             # after a validation, too, workers and caches begin anew: such a step is not like the others
-            unusual = self._first_of_epoch or row[VALIDATION] > 0 or row[CHECKPOINT] > 0
+            between = row[VALIDATION] > 0 or row[CHECKPOINT] > 0
+            unusual = self._first_of_epoch or between or self._phases.unusual
             self.rows.append((row, images, unusual))
+        self._phases.unusual = False
 
     def drain(self) -> list[Row]:
         """Take the rows so far; from any thread while training goes on."""

@@ -20,6 +20,9 @@ LOOP, DATA_WAIT, TRANSFER, FORWARD, BACKWARD, OPTIMIZER, CALLBACKS, VALIDATION, 
 STEP = (LOOP, DATA_WAIT, TRANSFER, FORWARD, BACKWARD, OPTIMIZER, CALLBACKS)
 """What belongs to a step; validation and checkpoints come between two of them."""
 
+UNUSUAL = "unusual_step"
+"""The action by which others tell that this step does more than most: the debugger's samples, say."""
+
 _NOTHING = nullcontext()
 _NEW = -1  # an action that nobody classified yet
 _OF_STRATEGY = {"batch_to_device": TRANSFER, "training_step": FORWARD, "backward": BACKWARD}
@@ -70,6 +73,7 @@ class Phases(Profiler):
     def __init__(self) -> None:
         super().__init__()
         self.active = False
+        self.unusual = False  # this step, as somebody told
         self.totals = [0.0] * len(PHASES)  # since they were last taken
         self._known: dict[str, int | None] = {}
         self._timed = [_Timed(self, phase) for phase in range(len(PHASES))]
@@ -83,7 +87,7 @@ class Phases(Profiler):
             return _NOTHING
         phase = self._known.get(action_name, _NEW)
         if phase == _NEW:
-            phase = self._known[action_name] = phase_of(action_name)
+            phase = self._classify(action_name)
         return _NOTHING if phase is None else self._timed[phase]
 
     def start(self, action_name: str) -> None:
@@ -91,9 +95,16 @@ class Phases(Profiler):
         if phase is None or not self.active:
             return
         if phase == _NEW:
-            phase = self._known[action_name] = phase_of(action_name)
+            phase = self._classify(action_name)
         if phase is not None:
             self.enter(phase)
+
+    def _classify(self, action: str) -> int | None:
+        if action == UNUSUAL:
+            self.unusual = True  # not kept as known: it is to be heard each time
+            return None
+        phase = self._known[action] = phase_of(action)
+        return phase
 
     def stop(self, action_name: str) -> None:
         if self._known.get(action_name) is not None and self._outer:
@@ -118,7 +129,7 @@ class Phases(Profiler):
 
     def begin(self) -> None:
         """Training starts: from now on every moment belongs to a phase."""
-        self.active, self._outer, self._now = True, [], LOOP
+        self.active, self._outer, self._now, self.unusual = True, [], LOOP, False
         self.totals, self._since = [0.0] * len(PHASES), time.perf_counter()
 
     def end(self) -> None:

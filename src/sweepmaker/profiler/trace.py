@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from sweepmaker.profiler.phases import UNUSUAL
 from sweepmaker.run import atomic
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ class Trace(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if self._profiler is not None:
-            self._try(self._profiler.step)
+            with trainer.profiler.profile(UNUSUAL):  # type: ignore[attr-defined]
+                self._try(self._profiler.step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._end()

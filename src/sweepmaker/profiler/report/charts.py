@@ -220,9 +220,9 @@ def _unbroken(time: Floats, there: npt.NDArray[np.bool_]) -> list[npt.NDArray[np
     places = np.flatnonzero(there)
     apart = np.diff(time[places])
     usual = float(np.median(apart)) if len(apart) else 0.0
-    enough = len(apart) >= _GAP
-    breaks: list[int] = (np.flatnonzero(apart > _GAP * usual) + 1).tolist() if enough else []
-    return [part for part in np.split(places, breaks) if len(part)]
+    if len(apart) < _GAP:  # too few to tell what is usual
+        return [places] if len(places) else []
+    return np.split(places, np.flatnonzero(apart > _GAP * usual) + 1)
 
 
 def _frame(content: str, label: str, up: Sequence[str], across: Sequence[str], small: bool = False) -> str:
