@@ -1,4 +1,4 @@
-"""``python -m sweepmaker.container serve``: what a SageMaker endpoint starts; the model answers on port 8080."""
+"""``python -m sweepmaker.container serve``: what a SageMaker endpoint starts; it answers on port 8080."""
 
 from __future__ import annotations
 

@@ -51,7 +51,6 @@ class Guard:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         asked = _Asked(given if _ID.fullmatch(given) else uuid.uuid4().hex, headers.get(_ATTRIBUTES), 0)
-        scope["state"]["request_id"] = asked.id
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -11,8 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sweepmaker.serving.errors import RequestError
+from sweepmaker.serving.server.jobs import Job
 from sweepmaker.serving.server.metrics import Metrics
-from sweepmaker.serving.server.pool import Job, Pool
+from sweepmaker.serving.server.pool import Pool
 from sweepmaker.serving.server.settings import Settings
 from sweepmaker.serving.server.worker import Reply
 

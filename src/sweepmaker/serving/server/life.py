@@ -8,8 +8,8 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 from sweepmaker.config.errors import ConfigError, UserError
@@ -42,69 +42,69 @@ def run(settings: Settings) -> None:
     asyncio.run(_Serving(settings).run())
 
 
-@dataclass
 class _Serving:
-    settings: Settings
+    """One server, inside the event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cores = available_cores()
+        worker = settings.for_worker(self._cores)
+        nursery = Nursery(worker, settings.threads, _printed, lambda *end: self._pool.ended(*end))
+        metrics = Metrics(lambda: self._pool.ready, lambda: self._pool.waiting)
+        self._pool = Pool(settings, nursery, metrics)
+        self._site = Site(settings, self._pool, metrics)
+        self._keepers: list[asyncio.Task[None]] = []  # one for each worker
 
     async def run(self) -> None:
-        settings = self.settings
+        """From the first words to the end of the last process."""
         ended = _signalled()
-        try:
-            listener = protocol.bind(settings.host, settings.port)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}",
-                key="port",
-                fix="port=0 takes any free one",
-            ) from None
-        cores = available_cores()
-        nursery = Nursery(
-            settings.for_worker(cores), settings.threads, _printed, lambda *end: pool.ended(*end)
-        )
-        metrics = Metrics(lambda: pool.ready, lambda: pool.waiting)
-        pool = Pool(settings, nursery, metrics)
-        site = Site(settings, pool, metrics)
-        front = protocol.Front(site.app, listener)
-        tasks: list[asyncio.Task[None]] = []
+        listener = _listener(self._settings.host, self._settings.port)
+        front = protocol.Front(self._site.app, listener)
         try:
             await front.open()
-            print(
-                json.dumps({"url": url(settings.host, listener.getsockname()[1]), "pid": os.getpid()}),
-                flush=True,
-            )
-            if not is_loopback(settings.host):
-                say(
-                    "open",
-                    "warning",
-                    message=f"{settings.host} lets other machines in, and there is no password",
-                )
-            start = asyncio.create_task(self._start(pool, tasks, cores))
-            both: set[asyncio.Future[Any]] = {start, ended}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if start.done():
-                start.result()  # raises what kept the model from being loaded
-                await ended
-            else:
-                start.cancel()
-            say("ending", signal=ended.result(), waiting=pool.waiting)
-            site.app.draining = True
+            address = url(self._settings.host, listener.getsockname()[1])
+            print(json.dumps({"url": address, "pid": os.getpid()}), flush=True)
+            if not is_loopback(self._settings.host):
+                say("open", "warning", message="other machines are let in, and there is no password")
+            await self._work_until(ended)
+            say("ending", signal=ended.result(), waiting=self._pool.waiting)
+            self._site.app.draining = True
             complete = await front.drain(DRAIN_S)
             say("ended", "info" if complete else "error", complete=complete)
         finally:
-            for task in tasks:
-                task.cancel()
+            for keeper in self._keepers:
+                keeper.cancel()
             await front.close()
-            await pool.close()
+            await self._pool.close()
 
-    async def _start(self, pool: Pool, tasks: list[asyncio.Task[None]], cores: int) -> None:
+    async def _work_until(self, ended: asyncio.Future[str]) -> None:
+        """
+        Raises:
+            UserError: the model cannot be loaded.
+            RuntimeError: a defect of ours; better started anew than half alive.
+        """
+        start = asyncio.create_task(self._start())
+        first: set[asyncio.Future[Any]] = {start, ended}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():
+            start.cancel()
+            return
+        start.result()
+        kept: set[asyncio.Future[Any]] = {ended, *self._keepers}
+        await asyncio.wait(kept, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            error = next(keeper.exception() for keeper in self._keepers if keeper.done())
+            raise RuntimeError("the workers are not looked after any more") from error
+
+    async def _start(self) -> None:
         """The first worker, then as many more as the plan says once it is known what one takes."""
-        settings = self.settings
+        settings, pool = self._settings, self._pool
         try:
             first, said = await pool.start(0)
         except WorkerEnded as error:
             raise UserError(f"the model cannot be loaded: {error}; the log says more") from error
         made = plan.choose(
-            cores=cores,
+            cores=self._cores,
             memory=plan.free_memory(),
             each=said["memory"],
             pixels=settings.limits.pixels,
@@ -119,8 +119,19 @@ class _Serving:
             engine=said["engine"], device=said["device"], reason=made.reason)  # fmt: skip
         for number in range(made.workers):
             gpu = number % said["gpus"] if said["gpus"] > 1 else None
-            worker = first if number == 0 else None
-            tasks.append(asyncio.create_task(pool.keep(number, gpu, worker), name=f"worker {number}"))
+            keep = pool.keep(number, gpu, first if number == 0 else None)
+            self._keepers.append(asyncio.create_task(keep, name=f"worker {number}"))
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return protocol.bind(host, port)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}",
+            key="port",
+            fix="port=0 takes any free one",
+        ) from None
 
 
 def url(host: str, port: int) -> str:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import itertools
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sweepmaker.config.errors import EXIT_CONFIG, ConfigError, UserError
 from sweepmaker.serving.errors import RequestError
 from sweepmaker.serving.server import wire
+from sweepmaker.serving.server.jobs import Deadly, Job, Jobs
 from sweepmaker.serving.server.logs import say
 from sweepmaker.serving.server.metrics import Metrics
 from sweepmaker.serving.server.processes import Nursery, Worker, WorkerEnded
@@ -22,36 +19,9 @@ from sweepmaker.serving.server.settings import Settings
 from sweepmaker.serving.server.worker import Reply
 
 _TRIES = 2  # workers that one request may cost
-_REMEMBERED = 256  # requests that cost so many
 _START_S = 600.0  # until a worker has loaded its model
 _BACK_OFF_S = (0.1, 10.0)  # between starts that fail: the first, the longest
 _CLOSE_S = 1.0  # for workers to end by themselves; one that is loading its model does not
-
-
-@dataclass(eq=False)
-class Job:
-    """A request on its way to a worker and back.
-
-    Attributes:
-        body: in the pieces that it came in.
-        arrived: `time.monotonic` of when it was complete.
-        tries: workers that ended while they were at it.
-    """
-
-    content_type: str | None
-    accept: str | None
-    body: Sequence[bytes]
-    answer: asyncio.Future[Reply]
-    arrived: float = field(default_factory=time.monotonic)
-    taken: float | None = None
-    tries: int = 0
-
-    def digest(self) -> bytes:
-        """The same for the same request."""
-        found = hashlib.sha256(repr(self.content_type).encode())
-        for piece in self.body:
-            found.update(piece)
-        return found.digest()
 
 
 class Pool:
@@ -67,14 +37,11 @@ class Pool:
         self._settings = settings
         self._nursery = nursery
         self._metrics = metrics
-        self._queue: asyncio.PriorityQueue[tuple[int, int, Job]] = asyncio.PriorityQueue()
-        self._order = itertools.count()
-        self._waiting: set[Job] = set()
-        self._busy: set[Job] = set()
+        self._jobs = Jobs(settings.batch_latency_ms / 1000)
         self._workers: dict[int, Worker] = {}  # by process id, those that started
         self._ready: set[int] = set()  # their process ids
         self._stuck = 0  # workers whose last start failed
-        self._deadly: OrderedDict[bytes, None] = OrderedDict()
+        self._deadly = Deadly()
         self._seconds = 0.1  # of a request at a worker, lately
         self.size = 0  # workers there shall be
         self.batch = 1
@@ -88,12 +55,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """Requests that no worker has taken yet."""
-        return len(self._waiting)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is waiting or being computed."""
-        return not self._waiting and not self._busy
+        return len(self._jobs)
 
     def admit(self) -> None:
         """See whether one more request may wait.
@@ -115,26 +77,19 @@ class Pool:
             RequestError: 422 workers ended while they were at it; 503 there is no room, or no answer in time.
         """
         self.admit()
-        if self._deadly and job.digest() in self._deadly:
+        if job in self._deadly:
             raise _deadly()
-        self._put(job)
+        limit = self._settings.limits.timeout_s
+        self._jobs.put(job)
         try:
-            async with asyncio.timeout_at(
-                asyncio.get_running_loop().time()
-                + job.arrived
-                + self._settings.limits.timeout_s
-                - time.monotonic()
-            ):
+            async with asyncio.timeout(job.arrived + limit - time.monotonic()):
                 return await job.answer
         except TimeoutError:
             raise RequestError(
-                503,
-                f"there was no answer within {self._settings.limits.timeout_s:g} s",
-                retry_after_s=self._retry_after(),
+                503, f"there was no answer within {limit:g} s", retry_after_s=self._retry_after()
             ) from None
         finally:
-            job.answer.cancel()  # whoever asked may have gone
-            self._waiting.discard(job)
+            self._jobs.forget(job)  # whoever asked may have gone
 
     def ended(self, pid: int, status: int) -> None:
         """A worker's process has ended."""
@@ -219,7 +174,7 @@ class Pool:
         gone = asyncio.create_task(worker.gone.wait())
         try:
             while True:
-                take = asyncio.create_task(self._take())
+                take = asyncio.create_task(self._jobs.take(self.batch))
                 try:
                     await asyncio.wait({take, gone}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -237,7 +192,6 @@ class Pool:
             job.taken = start
             self._metrics.queue_seconds.observe(start - job.arrived)
         self._metrics.batch.observe(len(jobs))
-        self._busy.update(jobs)
         requests = [{"content_type": job.content_type, "accept": job.accept} for job in jobs]
         try:
             wire.write(worker.writer, {"requests": requests}, [job.body for job in jobs])
@@ -249,8 +203,6 @@ class Pool:
         except WorkerEnded:
             self._crashed(jobs)
             raise
-        finally:
-            self._busy.difference_update(jobs)
         self._seconds += 0.1 * ((time.monotonic() - start) / len(jobs) - self._seconds)
         for job, reply, body in zip(jobs, header["replies"], bodies, strict=True):
             if not job.answer.done():
@@ -266,50 +218,10 @@ class Pool:
             if job.answer.done():
                 continue
             if job.tries < _TRIES:
-                self._put(job)
+                self._jobs.put(job)
                 continue
-            self._deadly[job.digest()] = None
-            while len(self._deadly) > _REMEMBERED:
-                self._deadly.popitem(last=False)
+            self._deadly.add(job)
             job.answer.set_exception(_deadly())
-
-    def _put(self, job: Job) -> None:
-        self._waiting.add(job)
-        self._queue.put_nowait((0 if job.tries else 1, next(self._order), job))
-
-    async def _take(self) -> list[Job]:
-        """What a worker computes next: one request, or several that came within the latency bound."""
-        jobs: list[Job] = []
-        try:
-            await self._fill(jobs)
-        except asyncio.CancelledError:
-            for job in jobs:
-                self._put(job)
-            raise
-        return jobs
-
-    async def _fill(self, jobs: list[Job]) -> None:
-        loop = asyncio.get_running_loop()
-        until: float | None = None  # of the loop's time
-        while len(jobs) < self.batch:
-            try:
-                async with asyncio.timeout_at(until if self._queue.empty() else None):
-                    entry = await self._queue.get()
-            except TimeoutError:
-                return
-            job = entry[2]
-            if job.answer.done():
-                continue  # whoever asked has gone
-            if job.tries and jobs:
-                self._queue.put_nowait(entry)
-                return
-            self._waiting.discard(job)
-            jobs.append(job)
-            if job.tries:
-                return
-            if until is None:
-                waited = time.monotonic() - job.arrived
-                until = loop.time() + self._settings.batch_latency_ms / 1000 - waited
 
     def _retry_after(self) -> int:
         """Seconds until the queue as it is now is done."""
