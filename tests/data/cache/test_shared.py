@@ -35,7 +35,11 @@ def get(
     said: list[str] | None = None,
 ) -> Blob:
     say = (lambda line: None) if said is None else said.append
-    return obtain("x.cache", folders, about, fill, size=size, say=say)
+    return obtain("x.cache", folders, about, fill, as_it_is, size=size, say=say)
+
+
+def as_it_is(blob: Blob) -> Blob:
+    return blob
 
 
 def never(writer: Writer) -> None:
@@ -125,7 +129,7 @@ def test_a_killed_builder_is_followed_by_the_one_that_waits(tmp_path: Path) -> N
 
     results: list[Blob] = []
     thread = threading.Thread(
-        target=lambda: results.append(obtain("x.cache", [tmp_path], ABOUT, fill, size=100, say=say))
+        target=lambda: results.append(obtain("x.cache", [tmp_path], ABOUT, fill, as_it_is, size=100, say=say))
     )
     thread.start()
     assert waits.wait(30) and not results
