@@ -152,10 +152,13 @@ def _writable(folders: Sequence[Path]) -> Path:
             problems.append(f"{folder}: not writable")
         except OSError as error:
             problems.append(f"{folder}: {error.strerror or error}")
-    raise NoPlace("; ".join(problems))
+    raise NoPlace(f"there is no folder to keep it in ({'; '.join(problems)})")
 
 
 def _refuse_small_disk(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size + _SPARE > free:
-        raise NoRoom(f"it takes about {size / 1e9:.2f} GB, and {folder} has {free / 1e9:.2f} GB free")
+        raise NoRoom(
+            f"it takes about {size / 1e9:.2f} GB and leaves {_SPARE / 1e9:.2f} GB to others, "
+            f"and {folder} has {free / 1e9:.2f} GB free"
+        )
