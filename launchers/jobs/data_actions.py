@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from launchers.aws.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
 from launchers.aws.upload_progress import readable
 from launchers.jobs import dataset
-from sweepmaker.config import schema
+from sweepmaker.config import argv, schema
 from sweepmaker.config.errors import ConfigError, DataError
 
 _OWN_KEYS = ("action", "where", "dry_run")
@@ -71,6 +71,13 @@ def _stats(cfg: DictConfig) -> dict[str, Any]:
 
 def _cache(cfg: DictConfig) -> dict[str, Any]:
     uri = cfg.data.get("cache_uri")
+    if uri is not None and not str(uri).startswith("s3:"):
+        raise ConfigError(
+            f"{uri} is a folder of this machine",
+            key="data.cache_uri",
+            allowed="s3://BUCKET/FOLDER, where action=cache sends the file",
+            fix=argv.word("data.cache_dir", uri),
+        )
     if uri is not None:
         uri = dataset.folder_uri(str(uri), "data.cache_uri")
     module = _module(cfg, cache="disk", cache_uri=None)
