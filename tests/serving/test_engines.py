@@ -274,7 +274,7 @@ def test_what_onnx_lacks_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) 
 
 
 def test_attention_is_exported() -> None:
-    """Torchvision's takes a path in eval mode that only PyTorch has; PyTorch keeps it."""
+    """In eval mode it takes a path that only PyTorch has; PyTorch keeps it."""
     torch.manual_seed(0)
     network = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=3).eval().requires_grad_(False)
     nn.init.normal_(network.heads.head.weight)

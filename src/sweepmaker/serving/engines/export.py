@@ -48,7 +48,7 @@ def to_onnx(network: nn.Module, size: int) -> bytes:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the exporter's advice, its graph on stdout when it fails, and attention only PyTorch has."""
+    """Without the advice, a graph on stdout when it fails, and attention that only PyTorch has."""
     internal: Any = torch._C
     say, fast = internal._jit_onnx_log, torch.backends.mha.get_fastpath_enabled()
     internal._jit_onnx_log = lambda *_: None
