@@ -72,6 +72,7 @@ def under_load(server: Server, measuring_s: float, below_s: float, above_s: floa
     above = load.at_rate(1.5 * most.rate, above_s)
     for name, one in (("as many as it answers", most), ("at 90 %", below), ("at 150 %", above)):
         print(f"{name}, {one}")
+    for one in (most, below, above):
         assert one.wrong == [] and one.dropped == [] and one.refused == 0
         assert set(one.statuses) <= {200, 429, 503}
     assert set(most.statuses) == {200}
