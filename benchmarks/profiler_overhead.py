@@ -15,6 +15,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -96,7 +97,7 @@ def clock_us() -> float:
     phases = Phases()
     clock = StepClock(phases, keep=True)
     phases.begin()
-    trainer: Any = type("One", (), {"world_size": 1})
+    trainer: Any = SimpleNamespace(world_size=1, accumulate_grad_batches=1, global_step=0)
     batch, steps = [torch.zeros(32)], 2000
     began = time.process_time()
     for _ in range(steps):

@@ -223,6 +223,14 @@ def test_other_programs_on_the_machine_are_told(own: float | None, told: bool) -
     assert ("other programs used 60 % of the cores" in sentences[0]) is told
 
 
+def test_uneven_steps_on_a_busy_machine_are_laid_to_the_others() -> None:
+    made = profile(preset(), step=lambda n: 0.1 if n % 50 else 2.0)
+    for number in range(2000):
+        made.add_sample(300 + number / 2, {"cpu": 99.0, "run_cpu": 20.0}, [99.0] * 4, (), training=True)
+    verdict = judged(made).verdicts["StepOutlier"]
+    assert verdict.triggered and "Other programs used" in verdict.advice and verdict.override is None
+
+
 def test_unequal_ranks_fire() -> None:
     made = profile(preset())
     even = {phase: 1.0 for phase in PHASES}

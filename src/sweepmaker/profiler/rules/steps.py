@@ -13,6 +13,7 @@ from sweepmaker.profiler.outliers import ENOUGH
 from sweepmaker.profiler.phases import PHASES
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules.loading import faster_data
+from sweepmaker.profiler.rules.overall import OTHERS
 from sweepmaker.profiler.rules.verdict import Verdict, not_looked
 from sweepmaker.profiler.series import Histogram
 
@@ -70,6 +71,11 @@ def outliers(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     cause = found.cause()
     override, advice = faster_data(profile) if cause == "data_wait" else (None, _CURE.get(cause or "", ""))
     where = f" Most of it went to {cause.replace('_', ' ')}." if cause else ""
+    if profile.others >= OTHERS:
+        override, advice = None, (
+            f"Other programs used {profile.others:.0f} % of the cores, which is enough to make steps uneven: "
+            "see whether it is so without them."
+        )  # fmt: skip
     fallback = "Look for what happens at those steps: the list is in reports/StepOutlier.json."
     return Verdict(True, sentence + where, advice or fallback, override, gain=profile.gain(found.excess),
                    datapoints=count, details=details)  # fmt: skip
