@@ -50,20 +50,15 @@ def send(clients: Clients, plan: Plan, cfg: DictConfig, again: Sequence[str]) ->
         print(f"{'uploaded' if sent else 'there already'}: {plan.upload.what}", file=sys.stderr)
     if plan.registers:
         return _register(clients, plan)
+    end = command("delete", plan.name, again)
     try:
-        for call in plan.calls:
-            _call(clients, call)
-        if not cfg.wait:
-            return _told(clients, plan, "Creating", again)
-        _in_service(clients, plan)
-    except UserError as error:
-        error.fix = "; ".join(filter(None, (error.fix, _undo(clients, plan, again))))
-        raise
+        _create(clients, plan, end)
+        if cfg.wait:
+            _in_service(clients, plan, end)
     except Interrupted:
-        end = command("delete", plan.name, again)
         print(f"endpoint {plan.name} may go on; to end it: {end}", file=sys.stderr)
         raise
-    _told(clients, plan, "InService", again)
+    _told(clients, plan, "InService" if cfg.wait else "Creating", again)
 
 
 def command(action: str, name: str, again: Sequence[str] = (), *more: str) -> str:
@@ -84,20 +79,37 @@ def _call(clients: Clients, call: Call) -> dict[str, Any]:
     return found
 
 
-def _in_service(clients: Clients, plan: Plan) -> None:
-    found = standing.wait(clients, plan.name, standing.settled)
+def _create(clients: Clients, plan: Plan, end: str) -> None:
+    try:
+        for call in plan.calls:
+            _call(clients, call)
+    except UserError as error:
+        raise _with(error, _undo(clients, plan, end)) from None
+
+
+def _in_service(clients: Clients, plan: Plan, end: str) -> None:
+    try:
+        found = standing.wait(clients, plan.name, standing.settled)
+    except UserError as error:  # nobody could be asked any more, which says nothing about the endpoint
+        raise _with(error, f"endpoint {plan.name} may go on, to end it: {end}") from None
     if found is None:
-        raise UserError(f"endpoint {plan.name} was deleted while it was being made")
+        raise UserError(f"endpoint {plan.name} was deleted while it was being made", fix=end)
     if found["EndpointStatus"] == "InService":
         return
     lines = standing.log_lines(clients, plan.name)
     shown = "".join(f"\n    {line}" for line in lines)
     reason = printable(masked(found.get("FailureReason") or "SageMaker gave no reason"))
     log = f"\n  the end of its log:{shown}" if lines else ""
-    raise UserError(f"endpoint {plan.name} is {found['EndpointStatus']}: {reason}{log}")
+    failed = UserError(f"endpoint {plan.name} is {found['EndpointStatus']}: {reason}{log}")
+    raise _with(failed, _undo(clients, plan, end))
 
 
-def _undo(clients: Clients, plan: Plan, again: Sequence[str]) -> str:
+def _with(error: UserError, more: str) -> UserError:
+    error.fix = "; ".join(filter(None, (error.fix, more)))
+    return error
+
+
+def _undo(clients: Clients, plan: Plan, end: str) -> str:
     """Delete what this deployment made, by its mark; says what became of it."""
     done: list[str] = []
     try:
@@ -110,7 +122,7 @@ def _undo(clients: Clients, plan: Plan, again: Sequence[str]) -> str:
                 if kind is ENDPOINT:
                     standing.wait(clients, plan.name, lambda status: status is None, known=known)
     except UserError as error:
-        return f"clearing up failed too ({error.message}); {command('delete', plan.name, again)} does it"
+        return f"clearing up failed too ({error.message}); {end} does it"
     return f"{', '.join(done)} deleted again: nothing is left of it" if done else ""
 
 

@@ -145,6 +145,20 @@ def test_interrupted_while_waiting_the_endpoint_goes_on_and_the_way_out_is_told(
     assert names(one) == NOTHING
 
 
+def test_nobody_to_ask_while_waiting_does_not_end_the_endpoint(
+    run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> None:
+        raise UserError("the connection to AWS broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(standing, "described", lost)
+        with pytest.raises(UserError, match=r"to end it: .* name=lost"):
+            deploy("action=deploy", f"run={run}", "name=lost", "confirm=true", *account)
+    assert one.ended("lost")["EndpointStatus"] == "InService"
+    deploy("action=delete", "name=lost", *account)
+
+
 def test_a_half_made_deployment_is_deleted_by_its_name(
     run: Path, one: Site, account: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

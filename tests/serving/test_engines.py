@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, UserError
@@ -258,10 +259,25 @@ def test_timms_layers_of_norm_and_activation_are_folded(tmp_path: Path) -> None:
         assert close(engine(images), network(images), 1e-3)
 
 
-def test_what_onnx_lacks_is_said() -> None:
-    class Odd(nn.Module):
-        def forward(self, batch: Tensor) -> Tensor:
-            return torch.linalg.svdvals(batch[:, 0])
+class Odd(nn.Module):
+    def forward(self, batch: Tensor) -> Tensor:
+        return torch.linalg.svdvals(batch[:, 0])
 
-    with pytest.raises(Unavailable, match="cannot be exported as ONNX"):
+
+def test_what_onnx_lacks_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """The exporter itself prints the whole graph on stdout, which is for results."""
+    with pytest.raises(Unavailable, match="cannot be exported as ONNX") as error:
         to_onnx(Odd(), 8)
+    assert len(str(error.value).splitlines()) == 1
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+
+
+def test_attention_is_exported() -> None:
+    """In eval mode it takes a path that only PyTorch has; PyTorch keeps it."""
+    torch.manual_seed(0)
+    network = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=3).eval().requires_grad_(False)
+    nn.init.normal_(network.heads.head.weight)
+    images = torch.randn(6, 3, 32, 32)
+    assert agreement.disagreement(network(images), Onnx(network, 32, 1), images, agreement.EXACT) is None
+    assert torch.backends.mha.get_fastpath_enabled()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -30,8 +32,7 @@ def to_onnx(network: nn.Module, size: int) -> bytes:
         raise Unavailable("the package onnx is not installed: pip install 'sweepmaker[serve]'")
     graph: Any = io.BytesIO()
     sample = torch.zeros(2, 3, size, size)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quietly():
         try:
             # the newer exporter needs a further package and ten times as long for the same graph
             torch.onnx.export(
@@ -43,3 +44,19 @@ def to_onnx(network: nn.Module, size: int) -> bytes:
             raise Unavailable(f"it cannot be exported as ONNX: {reason(error)[:200]}") from error
     content: bytes = graph.getvalue()
     return content
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the advice, a graph on stdout when it fails, and attention that only PyTorch has."""
+    internal: Any = torch._C
+    say, fast = internal._jit_onnx_log, torch.backends.mha.get_fastpath_enabled()
+    internal._jit_onnx_log = lambda *_: None
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        internal._jit_onnx_log = say
+        torch.backends.mha.set_fastpath_enabled(fast)
