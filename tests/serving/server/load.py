@@ -136,6 +136,8 @@ class Load:
         question = self._questions[self._asked % len(self._questions)]
         self._asked += 1
         begun = time.monotonic()
+        # as every client does: one that the server has closed, idle for long, is no connection any more
+        self._idle = [one for one in self._idle if not one[0].at_eof()]
         try:
             reader, writer = self._idle.pop() if self._idle else await self._connect()
         except OSError:

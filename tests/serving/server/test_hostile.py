@@ -14,6 +14,7 @@ from tests.serving.models import make_model
 from tests.serving.server.fuzz import fuzz
 from tests.serving.server.servers import Server, command, listening
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, about such files, in this process
 SLOWEST_S = 30.0  # of one answer, however busy the machine is
 MOST_BYTES = 1 << 30  # that a worker takes more than at its start: an image of limits.pixels and its resizing
 
@@ -32,6 +33,7 @@ def server(folder: Path) -> Iterator[Server]:
 
 def hammered(server: Server, folder: Path, count: int, seed: int) -> None:
     before = max(worker.memory_info().rss for worker in server.workers())
+    said = len(server.events("output"))
     workers = {worker.pid for worker in server.workers()}
     found = fuzz(server, models.load(folder, engine="eager"), count=count, seed=seed)
     print(
@@ -44,7 +46,7 @@ def hammered(server: Server, folder: Path, count: int, seed: int) -> None:
     assert {worker.pid for worker in server.workers()} == workers  # none was lost
     assert server.ask("GET", "/ping").status == 200
     assert [line for line in server.log if line["level"] == "error"] == []
-    assert not any("Traceback" in line["line"] for line in server.events("output"))
+    assert len(server.events("output")) == said  # whatever decoders have to say of such files
 
 
 @pytest.mark.slow

