@@ -172,6 +172,7 @@ def test_a_module_of_the_users_own_is_served_from_the_code_beside_its_weights(tm
     assert "own.net.Net cannot be imported from" in done.err and "own.layers" in done.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_half_csv(tmp_path: Path) -> None:
     make_model(tmp_path)
     (tmp_path / "images").mkdir()

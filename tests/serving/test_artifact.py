@@ -54,6 +54,7 @@ def test_one_of_before_there_was_a_digest_is_read(folder: Path) -> None:
     assert load(folder, engine="plain").classes == ("cat", "dog", "owl")
 
 
+@pytest.mark.slow
 def test_its_code_is_what_awss_toolkit_imports(whole: Path) -> None:
     """``code/`` is on its path, and nothing else of this project is; no Lightning is loaded for it."""
     program = (
