@@ -12,7 +12,6 @@ import hydra
 from omegaconf import DictConfig
 
 from sweepmaker.config import app
-from sweepmaker.config.errors import ConfigError, UserError
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="compare")
@@ -20,22 +19,13 @@ def main(cfg: DictConfig) -> None:
     """One action; its result goes to stdout, everything else to stderr."""
     from sweepmaker.compare import task
 
-    try:
+    with app.in_our_words():
         task.run(cfg)
-    except UserError as error:  # Hydra would add a line of its own
-        app.report(error)
-        raise SystemExit(error.exit_code) from None
-    except BrokenPipeError:
-        raise SystemExit(app.unheard()) from None
 
 
 def one() -> None:
     """Refuse a multirun before Hydra makes a folder for it."""
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
-        raise ConfigError(
-            "compare.py looks at many runs at once, so it takes no -m",
-            fix="leave -m out; several folders: 'runs=[FOLDER,FOLDER]'",
-        )
+    app.refuse_multirun("looks at many runs at once", "leave -m out; several folders: 'runs=[FOLDER,FOLDER]'")
     main()
 
 

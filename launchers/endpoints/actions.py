@@ -12,7 +12,7 @@ from launchers.aws.clients import Clients
 from launchers.aws.failures import explained
 from launchers.aws.masking import masked
 from launchers.endpoints import standing
-from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, Kind, described, mark_of, remove, status_of
+from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, Kind, described, mark_of
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import ConfigError, DataError, UserError
 
@@ -108,13 +108,8 @@ def delete(clients: Clients, name: str, *, dry_run: bool, again: Sequence[str]) 
         print(json.dumps({"requests": told}, indent=2), flush=True)
         return
     done: dict[str, str] = {}
-    known: str | None = ""
     for kind, one, _ in there:
-        if kind is ENDPOINT:  # SageMaker deletes none while something is being done about it
-            known = status_of(standing.wait(clients, one, standing.settled))
-        removed = remove(clients, kind, one, lambda mark: mark is not None)
-        if kind is ENDPOINT:
-            standing.wait(clients, one, lambda status: status is None, known=known)
+        removed = standing.end(clients, kind, one, lambda mark: mark is not None)
         if removed:
             done[kind.word] = one
         elif removed is False:
@@ -144,5 +139,5 @@ def _refused(name: str, response: Any) -> UserError:
     status, text = response.get("OriginalStatusCode"), str(response.get("OriginalMessage", ""))
     return UserError(
         f"endpoint {name} answered {status}: {printable(masked(text))[:500]}",
-        fix=f"its log: /aws/sagemaker/Endpoints/{name}" if status != 400 else None,
+        fix=f"its log: {standing.log_group(name)}" if status != 400 else None,
     )

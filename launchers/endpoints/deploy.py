@@ -12,13 +12,14 @@ from omegaconf import DictConfig
 
 from launchers.aws import account
 from launchers.aws.clients import Clients
-from launchers.aws.failures import code_of, explained, is_absent
+from launchers.aws.failures import code_of, explained
+from launchers.aws.lookup import described
 from launchers.aws.masking import masked
 from launchers.aws.storage import open_storage
 from launchers.endpoints import standing
 from launchers.endpoints.plan import Plan
 from launchers.endpoints.request import Call
-from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, remove, status_of
+from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.interrupt import Interrupted
@@ -114,13 +115,8 @@ def _undo(clients: Clients, plan: Plan, end: str) -> str:
     done: list[str] = []
     try:
         for kind in (ENDPOINT, CONFIG, MODEL):
-            known: str | None = ""
-            if kind is ENDPOINT:  # SageMaker deletes none while something is being done about it
-                known = status_of(standing.wait(clients, plan.name, standing.settled, known="Failed"))
-            if remove(clients, kind, plan.name, lambda mark: mark == plan.mark):
+            if standing.end(clients, kind, plan.name, lambda mark: mark == plan.mark, known="Failed"):
                 done.append(kind.word)
-                if kind is ENDPOINT:
-                    standing.wait(clients, plan.name, lambda status: status is None, known=known)
     except UserError as error:
         return f"clearing up failed too ({error.message}); {end} does it"
     return f"{', '.join(done)} deleted again: nothing is left of it" if done else ""
@@ -128,13 +124,8 @@ def _undo(clients: Clients, plan: Plan, end: str) -> str:
 
 def _register(clients: Clients, plan: Plan) -> None:
     group, package = plan.calls
-    with explained(clients.where):
-        try:
-            clients.sagemaker.describe_model_package_group(ModelPackageGroupName=plan.name)
-        except Exception as error:
-            if not is_absent(error):
-                raise
-            _call(clients, group)
+    if described(clients, "describe_model_package_group", ModelPackageGroupName=plan.name) is None:
+        _call(clients, group)
     arn = str(_call(clients, package)["ModelPackageArn"])
     version = arn.rpartition("/")[2]
     print(f"registered as version {version} of {plan.name}; it waits for approval", file=sys.stderr)

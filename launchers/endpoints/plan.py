@@ -15,6 +15,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from launchers.aws import account
+from launchers.aws.account import Account
 from launchers.aws.masking import NO_ACCOUNT, masked
 from launchers.aws.storage import Upload
 from launchers.aws.upload_progress import readable
@@ -65,14 +66,13 @@ class Plan:
 
 
 @contextmanager
-def make(cfg: DictConfig, options: Options, source: Source) -> Iterator[Plan]:
+def make(cfg: DictConfig, options: Options, source: Source, place: Account) -> Iterator[Plan]:
     """The plan of one deployment; what is packed for it is there until the end of the block.
 
     Raises:
         ConfigError: no image, or something that SageMaker would refuse.
         UserError: the model cannot be read.
     """
-    place = account.fill_in(cfg.where)
     image = _image(cfg, place.region)
     if place.missing and cfg.dry_run:
         print(f"not set, shown as placeholders: {', '.join(place.missing)}", file=sys.stderr)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from launchers.aws import lookup
 from launchers.aws.clients import Clients
 from launchers.aws.failures import explained, is_absent
 from launchers.endpoints.request import MARK
@@ -36,14 +37,7 @@ def described(clients: Clients, kind: Kind, name: str) -> dict[str, Any] | None:
     Raises:
         UserError: AWS refused or could not be reached.
     """
-    with explained(clients.where):
-        try:
-            found: dict[str, Any] = getattr(clients.sagemaker, kind.describe)(**{kind.name: name})
-        except Exception as error:
-            if is_absent(error):
-                return None
-            raise
-    return found
+    return lookup.described(clients, kind.describe, **{kind.name: name})
 
 
 def status_of(endpoint: Mapping[str, Any] | None) -> str | None:

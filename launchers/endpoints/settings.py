@@ -109,13 +109,6 @@ def _deployable(cfg: DictConfig, lines: Sequence[str]) -> None:
     for key in sorted(given):
         if any(key == one or key.startswith(f"{one}.") for one in _ONLY_HERE):
             raise ConfigError("is about a server on this machine", key=key, fix="leave it out")
-    if cfg.run is None and cfg.runs is None:
-        raise ConfigError(
-            "is needed: whose model?",
-            key="run",
-            allowed="a run's folder, its model folder, a sweep's folder, a tuning job's name, or best",
-            fix="run=best for the best run below outputs and multirun",
-        )
     serverless = cfg.endpoint.serverless.memory_mb is not None
     if serverless and (cfg.where.subnets or cfg.where.network_isolation):
         key = "where.subnets" if cfg.where.subnets else "where.network_isolation"

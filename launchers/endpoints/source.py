@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from launchers.aws.clients import Clients
-from launchers.aws.failures import explained, is_absent
+from launchers.aws.lookup import described
 from launchers.endpoints.pack import NAME
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run import untrusted
@@ -21,6 +21,7 @@ from sweepmaker.serving.settings import Options
 _NAME_OF_A_JOB = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # CreateTrainingJob, TrainingJobName
 _NOT_IN_A_TAG = re.compile(r"[^\w.:/=+\-@ ]")  # Tag, API reference
 _LONGEST_TAG = 256
+_LONGEST_TUNING_JOB = 32  # characters of the name of one
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def of_job(clients: Clients, name: str) -> Source | None:
         UserError: the job has no model (yet), or AWS refuses.
     """
     trial = name
-    if (tuning := _described(clients, "hyper_parameter_tuning_job", name)) is not None:
+    if (tuning := _tuning_job(clients, name)) is not None:
         best = tuning.get("BestTrainingJob")
         if best is None:
             raise UserError(
@@ -82,7 +83,7 @@ def of_job(clients: Clients, name: str) -> Source | None:
         metric = best.get("FinalHyperParameterTuningJobObjectiveMetric", {})
         value = f"  {metric['MetricName']}={metric['Value']:.6g}" if metric else ""
         print(f"best: {trial}{value}", file=sys.stderr)
-    found = _described(clients, "training_job", trial)
+    found = described(clients, "describe_training_job", TrainingJobName=trial)
     if found is None:
         return None
     address = str(found.get("ModelArtifacts", {}).get("S3ModelArtifacts") or "")
@@ -125,21 +126,10 @@ def _output(run: Path) -> str | None:
     return None
 
 
-def _described(clients: Clients, kind: str, name: str) -> dict[str, Any] | None:
-    argument = {
-        "hyper_parameter_tuning_job": "HyperParameterTuningJobName",
-        "training_job": "TrainingJobName",
-    }
-    if kind == "hyper_parameter_tuning_job" and len(name) > 32:
-        return None  # the longest name of one
-    with explained(clients.where):
-        try:
-            found: dict[str, Any] = getattr(clients.sagemaker, f"describe_{kind}")(**{argument[kind]: name})
-        except Exception as error:
-            if is_absent(error):
-                return None
-            raise
-    return found
+def _tuning_job(clients: Clients, name: str) -> dict[str, Any] | None:
+    if len(name) > _LONGEST_TUNING_JOB:
+        return None
+    return described(clients, "describe_hyper_parameter_tuning_job", HyperParameterTuningJobName=name)
 
 
 def _label(folder: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from launchers.aws.clients import Clients
 from launchers.aws.failures import explained
 from launchers.aws.masking import masked
-from launchers.endpoints.resources import ENDPOINT, described, status_of
+from launchers.endpoints.resources import ENDPOINT, Kind, described, remove, status_of
 from sweepmaker.compare.printing import printable
 
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -55,9 +55,45 @@ def settled(status: str | None) -> bool:
     return status not in IN_PROGRESS
 
 
+def end(
+    clients: Clients,
+    kind: Kind,
+    name: str,
+    ours: Callable[[str | None], bool],
+    *,
+    known: str | None = "",
+) -> bool | None:
+    """As `resources.remove`; an endpoint is waited for before and after.
+
+    SageMaker deletes none while something is being done about it.
+
+    Args:
+        clients: of the account.
+        kind: of what is deleted.
+        name: of it.
+        ours: whether its tag is one of ours.
+        known: status of an endpoint that has been told already.
+
+    Raises:
+        UserError: as `wait`.
+    """
+    if kind is not ENDPOINT:
+        return remove(clients, kind, name, ours)
+    known = status_of(wait(clients, name, settled, known=known))
+    removed = remove(clients, kind, name, ours)
+    if removed is not False:
+        wait(clients, name, lambda status: status is None, known=known)
+    return removed
+
+
+def log_group(name: str) -> str:
+    """Where CloudWatch has an endpoint's log."""
+    return f"/aws/sagemaker/Endpoints/{name}"
+
+
 def log_lines(clients: Clients, name: str) -> list[str]:
     """The last lines of the endpoint's log; empty where they cannot be had."""
-    group = f"/aws/sagemaker/Endpoints/{name}"
+    group = log_group(name)
     found: list[str] = []
     # what failed is the endpoint: that its log may not be read, or is not there, is not worth an error
     with contextlib.suppress(Exception), explained(clients.where):

@@ -48,18 +48,17 @@ def _deploy(cfg: DictConfig, options: Options, again: Sequence[str]) -> None:
         found = source.local(options) if name is None else source.unasked(
             options, name, place.bucket, cfg.where.prefix
         )  # fmt: skip
-        with plan.make(cfg, options, found) as made:
+        with plan.make(cfg, options, found, place) as made:
             _say(made)
             made.show()
         return
-    if name is None:
-        found = source.local(options)
-        _check(found)
     clients: Clients | None = None
+    job: Source | None = None
     if name is not None:
         clients = _connected(cfg)
-        found = source.of_job(clients, name) or _collected(options)
-    with plan.make(cfg, options, found) as made:
+        job = source.of_job(clients, name)
+    found = job or _here(options)
+    with plan.make(cfg, options, found, account.fill_in(cfg.where)) as made:
         _say(made)
         if cfg.where.name == "sagemaker" and not made.registers and not cfg.confirm:
             raise ConfigError(
@@ -70,8 +69,8 @@ def _deploy(cfg: DictConfig, options: Options, again: Sequence[str]) -> None:
         deploy.send(clients or _connected(cfg), made, cfg, again)
 
 
-def _collected(options: Options) -> Source:
-    """A job that this account does not have: it may have been collected here."""
+def _here(options: Options) -> Source:
+    """A model on this machine, also of a job that the account does not have: it may have been collected."""
     found = source.local(options)
     _check(found)
     return found

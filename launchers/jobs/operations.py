@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from launchers.aws import lookup
 from launchers.aws.clients import Clients
-from launchers.aws.failures import explained, is_absent
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,4 @@ def described(clients: Clients, known: Operation, name: str) -> dict[str, Any] |
     Raises:
         UserError: AWS refused or could not be reached.
     """
-    with explained(clients.where):
-        try:
-            found: dict[str, Any] = getattr(clients.sagemaker, known.describe)(**{known.name: name})
-        except Exception as error:
-            if is_absent(error):
-                return None
-            raise
-    return found
+    return lookup.described(clients, known.describe, **{known.name: name})

@@ -196,6 +196,15 @@ def site(folder: Path) -> Iterator[Site]:
             state.close()
 
 
+@contextmanager
+def site_of_its_own(folder: Path) -> Iterator[Site]:
+    """A site whose endpoints have the small container, for a whole module."""
+    with pytest.MonkeyPatch.context() as patch:
+        container(patch, folder)
+        with site(folder / "root") as found:
+            yield found
+
+
 def until(there: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
     begin = time.monotonic()
     while not there():

@@ -12,18 +12,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from launchers.embedded.root import BUCKET
-from tests.embedded.hosting import Site, container, site, together, until
+from tests.embedded.hosting import Site, container, site, site_of_its_own, together, until
 
 SERVERLESS = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}}
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    with pytest.MonkeyPatch.context() as patch:
-        container(patch, folder)
-        with site(folder / "root") as found:
-            yield found
+    with site_of_its_own(tmp_path_factory.mktemp("site")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from launchers.embedded.root import BUCKET
 from launchers.endpoints import standing
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.interrupt import Interrupted
-from tests.embedded.hosting import Site, container, site
+from tests.embedded.hosting import Site, site_of_its_own
 from tests.endpoints.deploying import a_run, at, deploy, last_json
 from tests.images import photo_jpeg
 
@@ -26,11 +26,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    with pytest.MonkeyPatch.context() as patch:
-        container(patch, folder)
-        with site(folder / "root") as found:
-            yield found
+    with site_of_its_own(tmp_path_factory.mktemp("site")) as found:
+        yield found
 
 
 @pytest.fixture

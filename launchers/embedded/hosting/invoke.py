@@ -17,7 +17,6 @@ from launchers.embedded.hosting.life import TooManyError
 from launchers.embedded.root import ACCOUNT, REGION
 from launchers.embedded.state import ENDPOINT, State
 
-PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 LARGEST = 6_291_456  # bytes: InvokeEndpoint's Body, API reference
 LARGEST_SERVERLESS = 4 << 20  # Serverless Inference, developer guide
 LONGEST_S = 60.0  # Use Your Own Inference Code with Hosting Services, developer guide

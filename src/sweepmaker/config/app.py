@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from sweepmaker.config import argv, hydra_errors
-from sweepmaker.config.errors import EXIT_FAILED, UserError
+from sweepmaker.config.errors import EXIT_FAILED, ConfigError, UserError
 from sweepmaker.run import disk, interrupt
 
 RUN_MODE = "hydra.mode=RUN"
@@ -77,6 +78,28 @@ def start(
     except BrokenPipeError:
         code = unheard()
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def in_our_words() -> Iterator[None]:
+    """Within a Hydra app: what a user can mend ends the process here; Hydra would add a line of its own."""
+    try:
+        yield
+    except UserError as error:
+        report(error)
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        raise SystemExit(unheard()) from None
+
+
+def refuse_multirun(why: str, fix: str = "leave -m out") -> None:
+    """Before Hydra makes a folder for it.
+
+    Raises:
+        ConfigError: the command line asks for one.
+    """
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        raise ConfigError(f"{Path(sys.argv[0]).name} {why}, so it takes no -m", fix=fix)
 
 
 def unheard() -> int:

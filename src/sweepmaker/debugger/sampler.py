@@ -16,6 +16,7 @@ from sweepmaker.debugger.activations import Activations, inactive
 from sweepmaker.debugger.observations import Images, Labels, step_record
 from sweepmaker.debugger.settings import Settings
 from sweepmaker.debugger.tensors import Columns, Trained
+from sweepmaker.profiler.phases import UNUSUAL
 
 SAMPLES_BEFORE_DOUBLING = 1_000
 """With ``every_n_steps: auto``: after each so many samples the next are twice as far apart."""
@@ -100,7 +101,7 @@ class Sampler:
                 self._name()
             self._place = (step, trainer.current_epoch)
             profiler: Any = trainer.profiler  # type: ignore[attr-defined]
-            with profiler.profile("unusual_step"):  # whoever looks for slow steps hears of ours
+            with profiler.profile(UNUSUAL):  # whoever looks for slow steps hears of ours
                 pass
             self.activations.begin(first=self._samples < self._initial_steps)
         if self._smoothing and self._logits is not None and batches_in_epoch != float("inf"):

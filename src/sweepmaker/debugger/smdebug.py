@@ -136,9 +136,8 @@ class SmdebugHook(Callback):
             self._hook.record_tensor_value("valid_loss", trainer.callback_metrics[name].detach())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._close(
-            trainer, pl_module
-        )  # Lightning tears no callback down then, and readers would wait for ever
+        # Lightning tears no callback down then, and readers would wait for ever
+        self._close(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":

@@ -111,9 +111,8 @@ class Machine:
             except psutil.NoSuchProcess:
                 continue
         before, self._spent = self._spent, spent
-        if (
-            before
-        ):  # a process that is seen for the first time may have worked for seconds: it counts from now on
+        if before:
+            # a process that is seen for the first time may have worked for seconds: it counts from now on
             used = sum(now - before[pid] for pid, now in spent.items() if pid in before)
             found["process_cpu"] = 100 * used / seconds
             found["run_cpu"] = min(

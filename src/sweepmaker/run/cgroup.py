@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
@@ -35,15 +36,21 @@ class Limits:
 
     def memory(self) -> float | None:
         """Percent in use of the limit that is nearest; None where there is no limit."""
-        shares = []
+        return max((100 * used / limit for limit, used in self._limits()), default=None)
+
+    def free_memory(self) -> int | None:
+        """Bytes that are left of the limit that is nearest; None where there is no limit."""
+        return min((max(0, limit - used) for limit, used in self._limits()), default=None)
+
+    def _limits(self) -> Iterator[tuple[int, int]]:
+        """(bytes allowed, bytes in use) of every group that has a limit."""
         for folder, version in self._memory:
             try:
                 limit, used = _limit_and_use(folder, version)
             except (OSError, ValueError):
                 continue
             if 0 < limit < _NO_LIMIT:
-                shares.append(100 * used / limit)
-        return max(shares, default=None)
+                yield limit, used
 
     def cpu_s(self) -> float | None:
         """Seconds of CPU that the group with the least `cores` has used; None where nobody counts them."""

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from sweepmaker.config import argv
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.serving.settings import Options
+from sweepmaker.serving.settings import WHOSE, Options
 
 _MODEL = "model"
 _FILE = "model.json"
-_SWEEP_MARKS = ("multirun.yaml", "launch.json")
-_WHAT = "a run's folder, its model folder, a sweep's folder, a tuning job's name, or best"
 
 
 def model_folder(options: Options) -> Path:
@@ -31,12 +29,12 @@ def model_folder(options: Options) -> Path:
         is_there, is_folder = path.exists(), path.is_dir()
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"{run[:80]!r} is no name of a folder: {error}", key="run", allowed=_WHAT
+            f"{run[:80]!r} is no name of a folder: {error}", key="run", allowed=WHOSE
         ) from error
     if not is_there:
         return _of_job(run)
     if not is_folder:
-        raise ConfigError(f"{run} is a file", key="run", allowed=_WHAT)
+        raise ConfigError(f"{run} is a file", key="run", allowed=WHOSE)
     if (path / _FILE).is_file():
         return path
     if (path / _MODEL / _FILE).is_file():
@@ -57,7 +55,7 @@ def _of_best(runs: tuple[str, ...] | None) -> Path:
     chosen = ranking.best(judged)
     if chosen is None:
         raise ConfigError(
-            f"none of {len(found)} runs has a value to be the best by", key="run", allowed=_WHAT,
+            f"none of {len(found)} runs has a value to be the best by", key="run", allowed=WHOSE,
             fix="python compare.py " + " ".join(argv.word("runs", one) for one in runs or ()),
         )  # fmt: skip
     folder = chosen.folder / _MODEL
@@ -84,7 +82,7 @@ def _of_job(name: str) -> Path:
                 return _of_best((str(file.parent),))
             known.append(found)
     there = f"; jobs here: {', '.join(known[-5:])}" if known else ""
-    raise ConfigError(f"there is no folder and no job {name}{there}", key="run", allowed=_WHAT,
+    raise ConfigError(f"there is no folder and no job {name}{there}", key="run", allowed=WHOSE,
                       fix="python compare.py shows the runs that there are")  # fmt: skip
 
 

@@ -26,6 +26,8 @@ from sweepmaker.config.rules import (
 
 HERE = ("serve", "predict")
 ENDPOINTS = ("deploy", "list", "delete", "invoke")
+WHOSE = "a run's folder, its model folder, a sweep's folder, a tuning job's name, or best"
+"""What ``run`` may be."""
 ENGINES = ("auto", "onnx", "openvino", "eager", "compile", "plain")
 
 RULES: dict[str, Rule] = {
@@ -158,11 +160,11 @@ def _number(value: Any) -> int | None:
 
 
 def _go_together(given: Mapping[str, Any]) -> None:
-    if given["action"] in HERE and given["run"] is None and given["runs"] is None:
+    if given["action"] in (*HERE, "deploy") and given["run"] is None and given["runs"] is None:
         raise ConfigError(
             "is needed: whose model?",
             key="run",
-            allowed="a run's folder, its model folder, a sweep's folder, a tuning job's name, or best",
+            allowed=WHOSE,
             fix="run=best for the best run below outputs and multirun",
         )
     if given["runs"] is not None and given["run"] not in (None, "best"):

@@ -11,7 +11,6 @@ from sweepmaker.profiler.profile import FOLDER, Profile
 from sweepmaker.profiler.report import learning, machine, overview, training
 from sweepmaker.profiler.report.markup import document, paragraph, sentence, text
 
-# nothing is fetched and nothing runs, whatever a name in the data may say
 _LIMIT = 5_000_000  # bytes of a file that is read for the page
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
+from sweepmaker.run import cgroup
+
 _SPARE = 256 << 20  # bytes that are left to the rest of the machine
 _PER_PIXEL = 21  # bytes at the peak, measured: 15 of an image that is resized, 21 with 16 bits a channel
-_CGROUP = Path("/sys/fs/cgroup")
 BATCH_ON_GPU = 32
 
 
@@ -80,12 +80,5 @@ def choose(
 def free_memory() -> int:
     """Bytes that this process and its children may still take, in a container those of its limit."""
     free: int = psutil.virtual_memory().available
-    try:
-        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        lines = (_CGROUP / "memory.stat").read_text().splitlines()
-    except OSError:  # another system, or an older kernel
-        return free
-    if limit == "max":
-        return free
-    cache = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
-    return min(free, max(0, int(limit) - int(used) + cache))
+    limited = cgroup.Limits().free_memory()
+    return free if limited is None else min(free, limited)
