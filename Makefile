@@ -9,6 +9,10 @@ STAMP := $(VENV)/.installed
 TOOLKIT := .venv-toolkit
 # AWS's smdebug, likewise: its old NumPy and protobuf go before ours there, and nowhere else.
 SMDEBUG := .venv-smdebug
+# The servers that ours is compared with, likewise.
+PEERS := .venv-peers
+# The SageMaker SDK, version 2, alone: a client of endpoints, which shares nothing with ours.
+SDK2 := .venv-sdk2
 # Any Python that answers; the first one of a fitting version is taken.
 PYTHON ?=
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11
@@ -24,7 +28,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Another environment that happens to be active must not be taken for ours.
 unexport VIRTUAL_ENV
 
-.PHONY: help setup toolkit smdebug rules train test slow accept lint format types lock benchmarks clean
+.PHONY: help setup toolkit smdebug sdk2 peers rules train test slow accept lint format types lock benchmarks clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +85,23 @@ $(SMDEBUG)/.installed: requirements-smdebug.lock $(STAMP)
 	  $(BIN)/python -c "$$below" > "$$($(SMDEBUG)/bin/python -c "$$below")/over_main.pth"
 	@touch $@
 
+peers: $(PEERS)/.installed ## make .venv-peers: TorchServe and LitServe, for benchmarks/serving.py
+
+$(PEERS)/.installed: benchmarks/serving_peers.lock $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS)
+	$(BIN)/uv pip sync --python $(PEERS)/bin/python --require-hashes --compile-bytecode \
+	  --build-constraints benchmarks/serving_peers.lock benchmarks/serving_peers.lock
+	@below='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(BIN)/python -c "$$below" > "$$($(PEERS)/bin/python -c "$$below")/over_main.pth"
+	@touch $@
+
+sdk2: $(SDK2)/.installed ## make .venv-sdk2: the SageMaker SDK, version 2, a client of endpoints for the slow tests
+
+$(SDK2)/.installed: requirements-sdk2.lock $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SDK2)
+	$(BIN)/uv pip sync --python $(SDK2)/bin/python --require-hashes --compile-bytecode requirements-sdk2.lock
+	@touch $@
+
 rules: $(STAMP) ## write docs/rules/ anew, from the rules' docstrings and presets
 	$(BIN)/python docs/rules/write.py
 
@@ -107,20 +128,24 @@ format: $(STAMP) ## ruff: format and mend what can be mended
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy $(TYPED)
 
-lock: $(STAMP) ## the locks, from pyproject.toml, requirements-toolkit.in and requirements-smdebug.in (ARGS=--upgrade for newer versions)
+lock: $(STAMP) ## the locks, from pyproject.toml and requirements-*.in (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --python-version 3.11 \
-	  --extra dev --extra aws --extra embedded --extra compare --extra mlflow --extra serve \
+	  --extra dev --extra aws --extra embedded --extra compare --extra mlflow --extra openvino \
 	  --output-file requirements.lock --quiet $(ARGS)
 	$(BIN)/uv pip compile requirements-toolkit.in --universal --generate-hashes --no-header --python-version 3.11 \
 	  --constraint requirements.lock --output-file requirements-toolkit.lock --quiet $(ARGS)
 	$(BIN)/uv pip compile requirements-smdebug.in --universal --generate-hashes --no-header --python-version 3.11 \
 	  --output-file requirements-smdebug.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile benchmarks/serving_peers.in --universal --generate-hashes --no-header --python-version 3.11 \
+	  --constraint requirements.lock --output-file benchmarks/serving_peers.lock --quiet $(ARGS)
+	$(BIN)/uv pip compile requirements-sdk2.in --universal --generate-hashes --no-header --python-version 3.11 \
+	  --output-file requirements-sdk2.lock --quiet $(ARGS)
 
-benchmarks: $(STAMP) ## every benchmark, each with its ratio against a named peer
+benchmarks: $(STAMP) $(PEERS)/.installed ## every benchmark, each with its ratio against a named peer
 	@for benchmark in train_throughput image_pipeline startup launch_latency trial_overhead search lightning_overhead \
-	  sweep compare profiler_overhead debugger_overhead; do \
+	  sweep compare profiler_overhead debugger_overhead engines serving; do \
 	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; done
 
 clean: ## remove the environments and the caches (runs stay)
-	rm -rf $(VENV) $(TOOLKIT) $(SMDEBUG) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TOOLKIT) $(SMDEBUG) $(SDK2) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

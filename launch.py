@@ -7,6 +7,8 @@ from pathlib import Path
 # The code of this checkout and its Hydra plugin, also where another one is installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "launchers" / "plugin"))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
+if __name__ == "__main__":
+    import sweepmaker.config.early  # noqa: F401
 
 import hydra
 from omegaconf import DictConfig

@@ -1,9 +1,10 @@
-"""Which runtime starts the trials of which image."""
+"""Which runtime starts what of which image."""
 
 from __future__ import annotations
 
 import fnmatch
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Images:
         self._root = root
         self._toolkit_python = settings.toolkit_python
         self._opened: dict[str, Runtime] = {}
+        self._opening = threading.Lock()
         name, reason = settings.runtime, "as asked for"
         if name == "auto":
             name, reason = default_name()
@@ -42,6 +44,12 @@ class Images:
             if fnmatch.fnmatchcase(image, pattern):
                 return runtime
         return self._default
+
+    @property
+    def serving(self) -> Runtime:
+        """What starts the processes behind endpoints: fresh interpreters, whatever image is named."""
+        with self._opening:
+            return self._open("process")
 
     def close(self) -> None:
         """Give back what the runtimes keep; trials that run are killed."""

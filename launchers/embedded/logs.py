@@ -1,4 +1,4 @@
-"""A trial's output while it is written: line by line, and into CloudWatch's streams."""
+"""A process's output while it is written: line by line, and into CloudWatch's streams."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ class LogReader:
         position: bytes of it that an earlier reader has taken in.
         streams: where the lines go as well.
         stream: name of the stream.
+        group: of the stream.
     """
 
-    def __init__(self, path: Path, position: int, streams: LogStreams, stream: str) -> None:
+    def __init__(
+        self, path: Path, position: int, streams: LogStreams, stream: str, group: str = GROUP
+    ) -> None:
         self._path = path
         self._streams = streams
         self._stream = stream
+        self._group = group
         self._position = position
         self._rest = b""
         self.behind = False
@@ -67,7 +71,7 @@ class LogReader:
             self._rest = b""
         if lines:
             now = int(time.time() * 1000)
-            self._streams.put(GROUP, self._stream, [(now, line) for line in lines])
+            self._streams.put(self._group, self._stream, [(now, line) for line in lines])
         return lines
 
 

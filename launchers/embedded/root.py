@@ -88,6 +88,10 @@ class Root:
         """The folder of one training job; ``name`` has passed the service's pattern."""
         return self.folder / "jobs" / name
 
+    def endpoint(self, name: str) -> Path:
+        """The folder of one endpoint, likewise."""
+        return self.folder / "endpoints" / name
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """This process is the one server of the root; the kernel lets go when it dies.

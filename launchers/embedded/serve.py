@@ -7,13 +7,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from launchers.embedded.api.calls import Api
 from launchers.embedded.conductor import Conductor
 from launchers.embedded.faults import Faults
+from launchers.embedded.hosting.hosts import Hosts
+from launchers.embedded.hosting.invoke import Answer, Invocations
 from launchers.embedded.images import Images
 from launchers.embedded.key import Key, environment
 from launchers.embedded.logs import show_again
@@ -42,21 +44,21 @@ def serve(root: Root, settings: Settings, *, port: int, idle_s: float | None) ->
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    with root.held(), _at_work(root, settings, port) as (server, conductor):
+    with root.held(), _at_work(root, settings, port) as (server, busy):
         print(json.dumps(_first_words(root, server.port)), flush=True)
         print(f"serving {root.folder} at {_address(server.port)}", file=sys.stderr, flush=True)
-        busy = time.monotonic()
+        last = time.monotonic()
         while not told.wait(_LOOK_S):
-            if conductor.busy():
-                busy = time.monotonic()
-            if idle_s is not None and time.monotonic() - max(busy, server.last_request) > idle_s:
+            if busy():
+                last = time.monotonic()
+            if idle_s is not None and time.monotonic() - max(last, server.last_request) > idle_s:
                 print(f"nothing has happened for {idle_s:g} s: this server ends", file=sys.stderr)
                 break
 
 
 @contextmanager
-def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server, Conductor]]:
-    """A server and what carries its jobs out; the caller has the root's lock."""
+def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server, Callable[[], bool]]]:
+    """A server, and whether a job or an endpoint is going on; the caller has the root's lock."""
     if count := kill_strays(root.folder):
         print(f"{count} processes of an earlier server were left; they are ended", file=sys.stderr)
     key = Key.of_root(root.key)
@@ -69,7 +71,11 @@ def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server
         def call(operation: str, body: dict[str, Any]) -> dict[str, Any]:
             return api.call(operation, body)
 
-        services = Services(root.s3, key, call)
+        def invoke(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+            faults.before_call("InvokeEndpoint")
+            return invocations(path, headers, body)
+
+        services = Services(root.s3, key, call, invoke)
         ends.callback(services.close)
         services.store.ensure_bucket(BUCKET)
         try:
@@ -89,15 +95,18 @@ def _at_work(root: Root, settings: Settings, port: int) -> Iterator[tuple[Server
             faults=faults,
             environment=environment(_address(server.port), key),
         )
-        conductor = Conductor(parts)
-        api = Api(state, conductor, faults.before_call)
+        conductor, hosts = Conductor(parts), Hosts(parts, lambda: images.serving)
+        api = Api(state, conductor, hosts, services.store, faults.before_call)
+        invocations = Invocations(state, hosts)
         server.start()
         ends.callback(server.stop)
         root.announce(_address(server.port))
         ends.callback(root.server.unlink, missing_ok=True)
         conductor.start()
         ends.callback(conductor.close)
-        yield server, conductor
+        hosts.start()
+        ends.callback(hosts.close)
+        yield server, lambda: conductor.busy() or hosts.busy()
 
 
 def _address(port: int) -> str:

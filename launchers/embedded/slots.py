@@ -61,6 +61,11 @@ class Slots:
         self._changed = threading.Condition()
         self._waiting: list[object] = []
 
+    @property
+    def gpu_names(self) -> tuple[str, ...]:
+        """All GPUs, whoever has them now."""
+        return tuple(self._order)
+
     def take(
         self, cores: int, given_up: Callable[[], bool], waits: Callable[[], None] | None = None
     ) -> Slot | None:

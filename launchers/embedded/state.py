@@ -33,11 +33,16 @@ CREATE TABLE IF NOT EXISTS search_call (
 """
 TRAINING = "training"
 TUNING = "tuning"
+MODEL = "model"
+CONFIG = "endpoint-config"
+ENDPOINT = "endpoint"
+GROUP = "model-package-group"
+PACKAGE = "model-package"
 
 
 @dataclass
 class Job:
-    """One training or tuning job."""
+    """One training or tuning job, or one of the things that serve a model, which are kept alike."""
 
     kind: str
     name: str
@@ -50,14 +55,20 @@ class Job:
 
     @property
     def status(self) -> str:
-        return str(self.document[_STATUS[self.kind]])
+        return str(self.document[_STATUS[self.kind]]) if self.kind in _STATUS else ""
 
     @property
     def ended(self) -> bool:
         return self.status in ("Completed", "Failed", "Stopped")
 
 
-_STATUS = {TRAINING: "TrainingJobStatus", TUNING: "HyperParameterTuningJobStatus"}
+_STATUS = {
+    TRAINING: "TrainingJobStatus",
+    TUNING: "HyperParameterTuningJobStatus",
+    ENDPOINT: "EndpointStatus",
+    GROUP: "ModelPackageGroupStatus",
+    PACKAGE: "ModelPackageStatus",
+}
 _COLUMNS = "kind, name, arn, parent, document, private"
 
 
@@ -114,7 +125,7 @@ class State:
         with self.transaction():
             job = self.get(kind, name)
             if job is None:
-                raise KeyError(f"{kind} job {name}")
+                raise KeyError(f"{kind} {name}")
             before = copy.deepcopy((job.document, job.private))
             yield job
             if (job.document, job.private) != before:

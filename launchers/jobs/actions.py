@@ -11,11 +11,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from launchers.aws.clients import Clients, connect
+from launchers.aws.failures import explained
+from launchers.aws.masking import masked
 from launchers.jobs import folders, mlflow_runs, results, settings, watch
-from launchers.jobs.clients import Clients, connect
 from launchers.jobs.collect import collect
-from launchers.jobs.failures import explained
-from launchers.jobs.masking import masked
 from launchers.jobs.operations import OPERATIONS, Operation
 from launchers.jobs.standing import Job, Looker, kind_of
 from launchers.jobs.table import headline, open_screen, printable, short, values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,19 +12,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from launchers.jobs import bundle, dataset, images, keys, managed, packages, request, submit, weights
-from launchers.jobs.clients import Clients, connect
+from launchers.aws import account, images
+from launchers.aws.clients import Clients, connect
+from launchers.aws.storage import Storage, Upload, open_storage
+from launchers.jobs import bundle, dataset, keys, managed, packages, request, weights
 from launchers.jobs.operations import OPERATIONS
 from launchers.jobs.plan import Plan, instance_hours, megabytes
 from launchers.jobs.request import Parts
-from launchers.jobs.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
 from launchers.jobs.strategy import Search
 from launchers.limits import has_local_storage
 from sweepmaker.config.choices import Choices
-from sweepmaker.config.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NO_ACCOUNT = "000000000000"
 _BUNDLE = "sourcedir.tar.gz"
 
 
@@ -82,7 +80,7 @@ class Builder:
         """
         assert self._parts is not None and self._make is not None
         if missing := [key for key in ("role", "bucket") if not self.cfg.where[key]]:
-            raise _unset(missing)
+            raise account.unset(missing, "the job runs")
         clients = connect(self._where)
         storage = open_storage(clients)
         storage.check()
@@ -150,7 +148,7 @@ class Builder:
         if where.kms_key and has_local_storage(instance):
             self.choices.add("volume key", None, f"the local disks of {instance} are encrypted by themselves")
         return Parts(
-            name=submit.mint_name(job.name or "sweepmaker", datetime.now(), longest=known.longest),
+            name=account.mint_name(job.name or "sweepmaker", datetime.now(), longest=known.longest),
             image=image,
             role=self._role,
             root=root,
@@ -181,45 +179,12 @@ class Builder:
 
     def _fill_in(self) -> None:
         """Well-formed placeholders for what a dry run has no need of, each with a line that says so."""
-        where = self.cfg.where
-        region = where.region or _region_of(where.profile)
-        missing = [] if region else ["where.region=us-east-1"]
-        self._region = str(region or "us-east-1")
-        partition = "aws"
-        for begin, other in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
-            partition = other if self._region.startswith(begin) else partition
-        self._role = where.role or f"arn:{partition}:iam::{NO_ACCOUNT}:role/unset"
-        self._bucket = where.bucket or PLACEHOLDER_BUCKET
-        missing += [f"where.{key}" for key in ("role", "bucket") if not where[key]]
-        if missing and self.cfg.dry_run:
-            print(f"not set, shown as placeholders: {', '.join(missing)}", file=sys.stderr)
+        place = account.fill_in(self.cfg.where)
+        self._region, self._role, self._bucket = place.region, place.role, place.bucket
+        if place.missing and self.cfg.dry_run:
+            print(f"not set, shown as placeholders: {', '.join(place.missing)}", file=sys.stderr)
 
 
 def _needs_channel(cfg: DictConfig) -> bool:
     # an own image has no AWS package that could fetch the code; without network nothing can
     return bool(cfg.where.network_isolation or cfg.job.packages == "image")
-
-
-def _region_of(profile: str | None) -> str | None:
-    """The region that `clients.connect` will use, asked without making a client."""
-    import botocore.exceptions
-    import botocore.session
-
-    try:
-        found = botocore.session.Session(profile=profile).get_config_variable("region")
-    except botocore.exceptions.BotoCoreError:  # said where the profile is really needed
-        found = None
-    return found or os.environ.get("AWS_REGION") or None
-
-
-def _unset(missing: Sequence[str]) -> ConfigError:
-    values = {"role": "arn:aws:iam::<account>:role/<name>", "bucket": "<name>"}
-    what = {"role": "the role that the job runs as", "bucket": "the bucket for code, data and results"}
-    first, *others = missing
-    also = "".join(f", and so is where.{key}: {what[key]}" for key in others)
-    lines = " ".join(f"where.{key}={values[key]}" for key in missing)
-    return ConfigError(
-        f"is needed: {what[first]}{also}",
-        key=f"where.{first}",
-        fix=f"{lines} (docs/aws-permissions.md); without an account: dry_run=true, or where=embedded",
-    )

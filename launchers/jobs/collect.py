@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launchers.aws.clients import Clients
 from launchers.jobs import placing, results
-from launchers.jobs.clients import Clients
 from launchers.jobs.download import Objects
 from launchers.jobs.placing import Mark
 from launchers.jobs.standing import TRAINING, Job, Trial
 from launchers.jobs.table import printable
-from launchers.jobs.unpack import UnpackError, unpack
 from sweepmaker.config.errors import UserError
 from sweepmaker.profiler import sweep
 from sweepmaker.run import disk
+from sweepmaker.run.unpack import UnpackError, unpack
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # CreateTrainingJob, TrainingJobName
 _TEMPORARY = ".collecting-"

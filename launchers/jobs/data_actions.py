@@ -10,10 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from launchers.aws.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
+from launchers.aws.upload_progress import readable
 from launchers.jobs import dataset
-from launchers.jobs.storage import PLACEHOLDER_BUCKET, Storage, Upload, open_storage
-from launchers.jobs.upload_progress import readable
-from sweepmaker.config import schema
+from sweepmaker.config import argv, schema
 from sweepmaker.config.errors import ConfigError, DataError
 
 _OWN_KEYS = ("action", "where", "dry_run")
@@ -71,6 +71,13 @@ def _stats(cfg: DictConfig) -> dict[str, Any]:
 
 def _cache(cfg: DictConfig) -> dict[str, Any]:
     uri = cfg.data.get("cache_uri")
+    if uri is not None and not str(uri).startswith("s3:"):
+        raise ConfigError(
+            f"{uri} is a folder of this machine",
+            key="data.cache_uri",
+            allowed="s3://BUCKET/FOLDER, where action=cache sends the file",
+            fix=argv.word("data.cache_dir", uri),
+        )
     if uri is not None:
         uri = dataset.folder_uri(str(uri), "data.cache_uri")
     module = _module(cfg, cache="disk", cache_uri=None)
@@ -88,7 +95,7 @@ def _send_cache(cfg: DictConfig, uri: str, file: Path, fingerprint: str) -> dict
     Raises:
         ConfigError: a cache of other data lies in that folder.
     """
-    from launchers.jobs.clients import connect
+    from launchers.aws.clients import connect
 
     bucket, _, folder = uri.removeprefix("s3://").partition("/")
     where = cfg.where.copy()
@@ -134,7 +141,7 @@ def _upload(cfg: DictConfig) -> dict[str, Any]:
     root = dataset.local_root(cfg.data)
     if root is None:
         return _nothing_to_upload(cfg)
-    from launchers.jobs.clients import connect
+    from launchers.aws.clients import connect
 
     storage = open_storage(connect(cfg.where))
     place = dataset.ensure(cfg.data, storage, cfg.where.prefix)

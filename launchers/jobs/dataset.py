@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launchers.aws.storage import Storage, Upload
 from launchers.jobs.glance import glance, remember
-from launchers.jobs.storage import Storage, Upload
 from sweepmaker.config.errors import ConfigError
 
 UNKNOWN = "known-when-the-images-were-read"

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launchers.jobs.clients import UPLOAD_THREADS, Clients
-from launchers.jobs.failures import explained
-from launchers.jobs.unpack import UnpackError, inside
+from launchers.aws.clients import UPLOAD_THREADS, Clients
+from launchers.aws.failures import explained
 from sweepmaker.config.errors import UserError
 from sweepmaker.run import interrupt
+from sweepmaker.run.unpack import UnpackError, inside
 
 _PARTS = ("output", "model")
 _ARCHIVES = tuple(f"{part}.tar.gz" for part in _PARTS)

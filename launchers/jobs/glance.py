@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launchers.jobs.masking import masked
+from launchers.aws.masking import masked
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.run.atomic import write_json
 

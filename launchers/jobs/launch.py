@@ -26,7 +26,7 @@ from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.atomic import write_text
 
 if TYPE_CHECKING:
-    from launchers.jobs.clients import Clients
+    from launchers.aws.clients import Clients
     from launchers.jobs.submit import Submitted
 
 

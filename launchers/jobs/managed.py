@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from launchers.jobs.images import sdk_table
+from launchers.aws.images import sdk_table
 from sweepmaker.config.errors import ConfigError
 
 # rule -> the tensors that it reads, as collections of the hook

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from launchers.jobs.masking import masked
+from launchers.aws.masking import masked
 from launchers.jobs.results import best_of
 from launchers.jobs.standing import TRAINING, Job, Trial
 from launchers.jobs.table import printable

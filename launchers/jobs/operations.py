@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from launchers.jobs.clients import Clients
-from launchers.jobs.failures import explained
+from launchers.aws.clients import Clients
+from launchers.aws.failures import explained, is_absent
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,3 @@ def described(clients: Clients, known: Operation, name: str) -> dict[str, Any] |
                 return None
             raise
     return found
-
-
-def is_absent(error: Exception) -> bool:
-    """Whether the service says that it has no job of that name."""
-    answer = getattr(error, "response", None)
-    text = str(answer.get("Error", {}).get("Message", "")) if isinstance(answer, dict) else ""
-    absent = re.search(r"not found|could not find|can't find|does not exist", text, re.IGNORECASE)
-    known = code_of(error).startswith("ResourceNotFound")
-    return known or (code_of(error) == "ValidationException" and absent is not None)
-
-
-def code_of(error: Exception) -> str:
-    """The code in a service's refusal; empty for any other error."""
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

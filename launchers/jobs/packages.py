@@ -33,6 +33,8 @@ PROJECT = "pyproject.toml"
 
 # Of the optional parts, those that a trial's config can name: a timm network, the TensorBoard logger.
 EXTRAS = ("timm", "tensorboard")
+# An image of one's own also serves.
+IMAGE_EXTRAS = (*EXTRAS, "serve", "openvino")
 
 # Never installed over the image's own, and what only they need neither.
 IN_IMAGE: Mapping[str, str] = {
@@ -102,18 +104,19 @@ def environment(packages: str) -> dict[str, str]:
     }
 
 
-def training_pins(lock: str, project: str) -> list[Pin]:
+def training_pins(lock: str, project: str, extras: Sequence[str] = EXTRAS) -> list[Pin]:
     """The entries of the lock that a trial needs on Linux and the image does not have, by name.
 
     Args:
         lock: text of requirements.lock, as ``uv pip compile --universal --generate-hashes`` writes it.
         project: text of pyproject.toml.
+        extras: optional parts of it that are needed too.
 
     Raises:
         ConfigError: either cannot be read as that, or the lock is older than pyproject.toml.
     """
     pins = [pin for pin in read_lock(lock) if any(pin.fits(*system) for system in _SYSTEMS)]
-    wanted = _roots(project)
+    wanted = _roots(project, extras)
     _check_up_to_date(wanted, pins)
     chosen = {name for name in wanted if not in_image(name)}
     while True:
@@ -171,14 +174,15 @@ def _pin(line: str, number: int) -> Pin:
     return Pin(canonicalize_name(found["name"]), found["version"], marker)
 
 
-def _roots(project: str) -> dict[str, list[Requirement]]:
+def _roots(project: str, extras: Sequence[str]) -> dict[str, list[Requirement]]:
     """What pyproject.toml asks for on the training side, on any Linux machine."""
     try:
         table = tomllib.loads(project)["project"]
         asked = list(table["dependencies"])
-        for extra in EXTRAS:
+        for extra in extras:
             asked += table.get("optional-dependencies", {}).get(extra, [])
         wanted = [Requirement(entry) for entry in asked]
+        wanted = [entry for entry in wanted if entry.name != table.get("name")]  # another of its own extras
     except (tomllib.TOMLDecodeError, InvalidRequirement, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{PROJECT} cannot be read: {error}", key=KEY, fix=f"mend {PROJECT}") from None
     roots: dict[str, list[Requirement]] = {}
@@ -221,9 +225,9 @@ def _remade(message: str) -> ConfigError:
 
 
 def main() -> None:
-    """Print the requirements.txt of the checkout in the current folder."""
+    """Print the requirements.txt of an image, made from the checkout in the current folder."""
     lock, project = (Path(name).read_text(encoding="utf-8") for name in (LOCK, PROJECT))
-    sys.stdout.write(requirements(training_pins(lock, project)))
+    sys.stdout.write(requirements(training_pins(lock, project, IMAGE_EXTRAS)))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from launchers.jobs.masking import masked
-from launchers.jobs.storage import Upload
+from launchers.aws.masking import masked
+from launchers.aws.storage import Upload
 from sweepmaker.config.errors import ConfigError
 
 

@@ -9,8 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-from launchers.jobs.failures import explain
-from launchers.jobs.operations import code_of
+from launchers.aws.failures import code_of, explain
 from launchers.jobs.standing import Job, Looker
 from sweepmaker.config.errors import UserError
 

@@ -13,7 +13,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from launchers.jobs.masking import masked
+from launchers.aws.masking import masked
 from launchers.jobs.standing import TRAINING, Job, Trial
 from sweepmaker.run.atomic import write_json, write_text
 from sweepmaker.run.record import SCHEMA

@@ -10,8 +10,8 @@ import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from launchers.jobs.clients import Clients, connect
-from launchers.jobs.failures import explained
+from launchers.aws.clients import Clients, connect
+from launchers.aws.failures import explained
 from sweepmaker.config.errors import ConfigError
 
 if TYPE_CHECKING:

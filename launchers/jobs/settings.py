@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from omegaconf import DictConfig
 
-from omegaconf import DictConfig, OmegaConf
-
-from launchers.jobs.images import has_gpu
-from launchers.jobs.masking import masked
+from launchers.aws import where as places
+from launchers.aws.images import has_gpu
 from launchers.limits import has_local_storage
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.schema import AUTO, BOOLEAN, NOTHING, TEXT, Rule, either, integer, number, one_of
@@ -26,54 +23,18 @@ def _is_machine(item: object) -> bool:
 
 
 _MAP = Rule(lambda value: isinstance(value, dict), "{key: value}")
-_BUCKET = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]")  # S3's naming rules
 _MACHINES = Rule(
     lambda value: isinstance(value, list) and all(map(_is_machine, value)),
     "a list of {type: ml.g5.xlarge, count: 1, volume_gb: 50}; count and volume_gb may be left out",
 )
-_NAMES = Rule(
-    lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value), "a list of names"
-)
-_SERVER = Rule(
-    lambda value: (
-        isinstance(value, dict)
-        and all(one is None or isinstance(one, str | int | float | dict) for one in value.values())
-    ),
-    "{setting: value} of the server, or null where endpoint_url says where one is",
-)
+_NAMES = places.NAMES
 _OUR_CHANNELS = {
     "data": "data.root", "cache": "data.cache_uri", "weights": "model.weights", "code": "job.code",
 }  # fmt: skip
 _TEXT_OR_NULL = either(TEXT, NOTHING)
 
 RULES: dict[str, Rule] = {
-    "where.name": one_of("sagemaker", "embedded"),
-    **dict.fromkeys(
-        ("where.region", "where.profile", "where.endpoint_url", "where.s3_endpoint_url", "where.role",
-         "where.kms_key"),
-        _TEXT_OR_NULL,
-    ),
-    "where.root": _TEXT_OR_NULL,
-    "where.server": either(_SERVER, NOTHING),
-    "where.bucket": either(
-        Rule(
-            lambda value: isinstance(value, str) and bool(_BUCKET.fullmatch(value)),
-            "the name of a bucket (3 to 63 of a-z, 0-9, . and -), without s3://",
-        ),
-        NOTHING,
-    ),
-    "where.prefix": Rule(
-        lambda value: isinstance(value, str) and bool(value.strip("/")) and ".." not in value.split("/"),
-        "a path inside the bucket, such as sweepmaker",
-    ),
-    "where.bucket_owner": either(
-        Rule(lambda value: str(value).isdigit() and len(str(value)) == 12, "12 digits, quoted"),
-        NOTHING,
-    ),
-    "where.subnets": _NAMES,
-    "where.security_groups": _NAMES,
-    "where.network_isolation": BOOLEAN,
-    "where.encrypt_traffic": BOOLEAN,
+    **places.RULES,
     "job.name": either(
         Rule(
             lambda value: isinstance(value, str) and len(value) <= 11 and value.isascii()
@@ -149,8 +110,10 @@ def validate(cfg: DictConfig, *, sweep: bool) -> None:
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or two that don't go together.
     """
-    _known_keys(cfg, ("where", "job", "job.hyperband", "job.completion", "job.warm_start", "mlflow"))
-    _values(cfg, {key: rule for key, rule in RULES.items() if key not in _OF_HYPERBAND})
+    places.known_keys(
+        cfg, RULES, ("where", "job", "job.hyperband", "job.completion", "job.warm_start", "mlflow")
+    )
+    places.check_values(cfg, {key: rule for key, rule in RULES.items() if key not in _OF_HYPERBAND})
     _pairs(cfg, sweep=sweep)
     _machines(cfg, sweep=sweep)
 
@@ -161,7 +124,7 @@ def validate_hyperband(cfg: DictConfig) -> None:
     Raises:
         ConfigError: as `validate`.
     """
-    _values(cfg, {key: RULES[key] for key in _OF_HYPERBAND})
+    places.check_values(cfg, {key: RULES[key] for key in _OF_HYPERBAND})
 
 
 def validate_action(cfg: DictConfig) -> None:
@@ -170,36 +133,17 @@ def validate_action(cfg: DictConfig) -> None:
     Raises:
         ConfigError: as `validate`.
     """
-    _known_keys(cfg, ("where", "job", "mlflow"))
+    places.known_keys(cfg, RULES, ("where", "job", "mlflow"))
     own = {key: rule for key, rule in RULES.items() if key.startswith(("where.", "mlflow."))}
-    _values(cfg, {"action": RULES["action"], "wait": BOOLEAN, "job.name": _NAME_OF_A_JOB, **own})
+    places.check_values(cfg, {"action": RULES["action"], "wait": BOOLEAN, "job.name": _NAME_OF_A_JOB, **own})
     for key in ("dry_run", "stage"):
         if cfg[key]:
             raise ConfigError(f"goes with action=launch, and this is action={cfg.action}", key=key)
 
 
-def _known_keys(cfg: DictConfig, groups: Iterable[str]) -> None:
-    for group in groups:
-        known = {key.removeprefix(f"{group}.").split(".")[0] for key in RULES if key.startswith(f"{group}.")}
-        for key in OmegaConf.select(cfg, group):
-            if key not in known:
-                allowed = ", ".join(sorted(known))
-                raise ConfigError("there is no such key", key=f"{group}.{key}", allowed=allowed)
-
-
-def _values(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
-    for key, rule in rules.items():
-        value = OmegaConf.select(cfg, key, throw_on_resolution_failure=True)
-        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        if not rule.passes(plain):
-            raise ConfigError(f"{masked(repr(value))} is not allowed", key=key, allowed=rule.allowed)
-
-
 def _pairs(cfg: DictConfig, *, sweep: bool) -> None:
     where, job = cfg.where, cfg.job
-    if bool(where.subnets) != bool(where.security_groups):
-        lacking = "where.subnets" if where.security_groups else "where.security_groups"
-        raise ConfigError("is needed too: a VPC is subnets and security groups", key=lacking)
+    places.check_network(where)
     if where.network_isolation:
         if job.packages == "index":
             raise ConfigError(

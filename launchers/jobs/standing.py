@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from launchers.jobs.clients import Clients
+from launchers.aws.clients import Clients
 from launchers.jobs.operations import OPERATIONS, Operation, described
 from sweepmaker.config.errors import ConfigError
 

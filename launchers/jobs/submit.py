@@ -7,20 +7,17 @@ kept in ``launch.json`` before anything is sent, so that whoever continues asks 
 from __future__ import annotations
 
 import json
-import re
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from launchers.jobs.clients import Clients, connect
+from launchers.aws.clients import Clients, connect
+from launchers.aws.failures import code_of, explain
+from launchers.aws.masking import masked
 from launchers.jobs.differences import differences
-from launchers.jobs.failures import explain
-from launchers.jobs.masking import masked
-from launchers.jobs.operations import OPERATIONS, code_of, described
+from launchers.jobs.operations import OPERATIONS, described
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.atomic import write_json
 
@@ -41,23 +38,6 @@ class Submitted:
     arn: str
     existed: bool
     """Nothing was sent, or what was sent found the job there already."""
-
-
-def mint_name(prefix: str, now: datetime, *, longest: int = 32) -> str:
-    """A new job name: ``prefix`` as far as it fits, then the time and six random digits.
-
-    Args:
-        prefix: any text; what a name may not hold becomes a hyphen.
-        now: in the zone that people shall read.
-        longest: characters; 32 for a tuning job, 63 for a training job.
-
-    Returns:
-        ``[a-zA-Z0-9](-*[a-zA-Z0-9])*``, at most ``longest`` characters.
-    """
-    tail = f"{now:%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    room = longest - len(tail) - 1
-    words = re.sub(r"[^a-zA-Z0-9]+", "-", prefix).strip("-")[: max(room, 0)].strip("-")
-    return f"{words}-{tail}" if words else tail
 
 
 def create(clients: Clients, operation: str, request: Mapping[str, Any], folder: Path) -> Submitted:

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
-from launchers.jobs.masking import masked
+from launchers.aws.masking import masked
 from launchers.jobs.standing import Job, Trial
 
 _AROUND = 8  # lines of a terminal that are not the table's rows

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from launchers.jobs.clients import Clients
-from launchers.jobs.failures import explained
+from launchers.aws.clients import Clients
+from launchers.aws.failures import explained
 from launchers.jobs.operations import Operation
 from launchers.jobs.poller import Poller
 from launchers.jobs.standing import Job, Looker

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from launchers.aws.storage import Upload
 from launchers.jobs.plan import megabytes
-from launchers.jobs.storage import Upload
 from sweepmaker.config.errors import ConfigError
 
 _SAFE = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".json")

@@ -1,7 +1,7 @@
 """What the service would refuse, found before anything is sent.
 
 botocore checks only required members, types and minimums. Here a request is held against the whole
-service model (`model`) and against the rules that stand only in prose (`tuning`, `training`).
+service model (`model`) and against the rules that stand only in prose (`tuning`, `training`, `hosting`).
 Knows requests only: no config key, no client, no network.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from launchers.limits import model
+from launchers.limits import hosting, model
 from launchers.limits.at import At, Violation
 from launchers.limits.resources import has_local_storage
 from launchers.limits.secrets import take_out
@@ -22,6 +22,11 @@ __all__ = ["Violation", "has_local_storage", "violations"]
 _PROSE: dict[str, Callable[[At], Iterator[Violation]]] = {
     "create_hyper_parameter_tuning_job": of_tuning,
     "create_training_job": of_training,
+    "create_model": hosting.of_model,
+    "create_endpoint_config": hosting.of_endpoint_config,
+    "create_endpoint": hosting.of_endpoint,
+    "create_model_package_group": hosting.of_model_package_group,
+    "create_model_package": hosting.of_model_package,
 }
 
 

@@ -66,6 +66,13 @@ def input_shape(operation: str) -> str:
     return inputs[operation]
 
 
+@functools.cache
+def answer_members(operation: str) -> frozenset[str]:
+    """The names of the members that an operation (as the API names it: ``DescribeModel``) answers."""
+    shape = loader().load_service_model("sagemaker", "service-2")["operations"][operation]["output"]["shape"]
+    return frozenset(_shape(shape)["members"])
+
+
 def violations(shape: str, request: Any) -> Iterator[Violation]:
     """What in ``request`` does not fit the named shape."""
     yield from _walk(shape or "_NoArguments", request, "", 0)

@@ -224,3 +224,14 @@ def test_a_value_of_a_group_that_one_lacks_is_a_difference(tmp_path: Path) -> No
     runs = [reading.read(make_run(tmp_path / str(i), overrides=lines)) for i, lines in enumerate(
         (["model=resnet50"], [], ["model=resnet50", "model.x=1"]))]  # fmt: skip
     assert differing(runs) == ("model", "model.x")
+
+
+def test_a_run_that_a_rule_ended_says_which_and_why(tmp_path: Path) -> None:
+    why = {"rule": "Overfit", "step": 90, "epoch": 1, "reason": "valid/loss: 0.5 against 0.1: \x1b[1mgap"}
+    make_run(tmp_path / "stopped", state="stopped", stopped_by=why)
+    make_run(tmp_path / "odd", state="stopped", stopped_by=["Overfit"])
+    make_run(tmp_path / "asked", state="stopped", stopped_by={"rule": None})
+    shown = printed(compared(tmp_path))
+    lines = [line for line in shown.splitlines() if line.startswith("stopped: ")]
+    assert len(lines) == 1 and ": by rule Overfit: valid/loss: 0.5 against 0.1: " in lines[0]
+    assert "\x1b" not in shown

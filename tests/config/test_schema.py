@@ -217,6 +217,9 @@ def test_own_trainer_classes_may_have_own_keys() -> None:
         ),
         ({"model": {"finetune": "gradual"}, "trainer": {"devices": 2}}, "model.finetune"),
         ({"model": {"finetune": "full"}, "data": {"views": 4}}, "data.views"),
+        ({"model": {"finetune": "head", "mixup": 0.2}, "data": {"views": 4}}, "data.views"),
+        ({"model": {"finetune": "head", "cutmix": 1}, "data": {"views": 4}}, "data.views"),
+        ({"model": {"finetune": "head"}, "data": {"views": 4, "cache": "none"}}, "data.views"),
         (
             {
                 "model": {"finetune": "head"},
@@ -242,5 +245,6 @@ def test_settings_that_go_together() -> None:
             }
         )
     )
-    views = {"views": 4, "augment": {"crop_scale": [0.5, 1.0], "hflip": 0.0}}
-    schema.validate(OmegaConf.create({**GOOD, "model": {"finetune": "head"}, "data": views}))
+    views = {"views": 4, "cache": "auto", "augment": {"crop_scale": [0.5, 1.0], "hflip": 0.0}}
+    model = {"finetune": "head", "mixup": 0.0, "cutmix": 0}
+    schema.validate(OmegaConf.create({**GOOD, "model": model, "data": views}))

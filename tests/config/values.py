@@ -59,6 +59,7 @@ VALUES: dict[str, tuple[list[object], list[object]]] = {
     "data.resize": ([None, 8, 288], [7, 288.0, "auto"]),
     "data.augment.hflip": ([0, 0.5, 1], [-0.1, 1.1, None, True]),
     "data.augment.trivial_augment": ([True, False], [None, 1, "wide"]),
+    "data.decode": (["auto", "cpu", "gpu"], ["cuda", None, True]),
     "data.cache": (["auto", "disk", "none"], ["memory", None, True]),
     "data.cache_dir": (["/data/cache", None], [3, [], ""]),
     "data.views": ([0, 8], [-1, 1.5, None]),

@@ -164,6 +164,35 @@ def test_automatic_workers() -> None:
     assert auto_workers(True, 16, 8)[0] == 1
 
 
+def test_a_gpu_is_given_pinned_batches_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageDataModule, "_device_type", lambda self: "cuda")
+    data = ready("folder", root=str(class_tree(tmp_path)), num_workers=2)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        assert loader.pin_memory and loader.num_workers == 2 and loader.persistent_workers
+        assert loader.prefetch_factor == 2  # batches a worker has ready
+    features = torch.zeros(1, data.counts["train"], 4)
+    data.use_features({"train": features, "valid": features})
+    cached = data.train_dataloader()
+    assert cached.pin_memory and cached.num_workers == 0  # indexing waits for nothing
+    monkeypatch.setattr(ImageDataModule, "_device_type", lambda self: "cpu")
+    assert not data.train_dataloader().pin_memory
+
+
+def test_batches_are_copied_while_the_gpu_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, how = ready(), []
+    move = Tensor.to
+
+    def watched(self: Tensor, *to: Any, **options: Any) -> Tensor:
+        if to == (device,):
+            how.append(options.get("non_blocking"))
+        return move(self, *to, **options)
+
+    device = torch.device("meta")  # stands for a GPU, as far as the way there goes
+    monkeypatch.setattr(Tensor, "to", watched)
+    data.transfer_batch_to_device(next(iter(data.val_dataloader())), device, 0)
+    assert how == [True, True]
+
+
 # --- folders ---
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import psutil
 import pytest
@@ -71,6 +74,19 @@ def _ends(pid: int) -> bool:
     except psutil.TimeoutExpired:
         return False
     return True
+
+
+def test_they_end_with_a_loader_that_is_part_of_a_garbage_cycle() -> None:
+    data = ImageDataModule(source="digits", image_size=8, batch_size=4, seed=0, num_workers=1)
+    data.setup()
+    batches = iter(data.train_dataloader())
+    assert len(next(batches)) == len(next(batches)) == 2  # nobody but its iterator has the loader
+    (worker,) = multiprocessing.active_children()
+    cycle: list[Any] = [batches]
+    cycle.append(cycle)
+    del batches, cycle
+    gc.collect()
+    assert not worker.is_alive()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -87,3 +87,23 @@ def test_a_batch_that_was_skipped_leaves_no_hooks_behind() -> None:
     watched.begin(first=False)
     network(torch.rand(WINDOW, 1, 8, 8))
     assert len(watched.ready()) == 2
+
+
+@pytest.mark.parametrize("classes", [10, 60])
+def test_of_the_confusions_those_are_kept_that_either_way_of_counting_asks_for(classes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randint(0, 3, (classes, classes), generator=generator)
+    matrix[0] = 500  # a class that is taken for every other
+    matrix[1, 2], matrix[:, 2] = (
+        400,
+        torch.where(torch.arange(classes) == 1, 400, 0),
+    )  # nobody else is taken for 2
+    matrix[1, 3:] = 500
+    kept = {(label, predicted) for label, predicted, _ in batches.counts(matrix)["confused"]}
+    off = matrix - torch.diag(matrix.diagonal())
+    for axis in (0, 1):
+        share = (off / matrix.sum(axis, keepdim=True).clamp_min(1)).flatten()
+        largest = share.argsort(descending=True)[: min(100, int((off > 0).sum()))]
+        assert {divmod(place, classes) for place in largest.tolist()} <= kept
+    assert len(kept) == min(int((off > 0).sum()), 1000)
+    assert batches.counts(torch.eye(3, dtype=torch.int64))["confused"] == []

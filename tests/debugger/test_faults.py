@@ -83,7 +83,7 @@ def hanging() -> list[Any]:
 
 # name: what to train with the fault, where the rule has to fire first (its beginning), by which step
 FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
-    "VanishingGradient": ({"network": lambda: deep_net(nn.Sigmoid, 9), "optimizer": sgd()}, "1", 10),
+    "VanishingGradient": ({"network": lambda: deep_net(nn.Sigmoid, 9), "optimizer": sgd()}, "network.1", 10),
     "ExplodingTensor": ({"network": lambda: conv_net(norm=False), "optimizer": sgd(1e4)}, "loss", 10),
     "LossNotDecreasing": (
         {"network": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "data": shuffled,
@@ -93,13 +93,13 @@ FAULTS: dict[str, tuple[dict[str, Any], str, int]] = {
          "epochs": 60, "optimizer": adam(1e-2)}, "valid/loss", 10_000),
     "Overtraining": ({"epochs": 16, "optimizer": adam(1e-2)}, "valid/loss", 10_000),
     "WeightUpdateRatio": ({"optimizer": adam(0.1)}, "", 10),
-    "AllZero": ({"network": lambda: nn.Sequential(conv_net(), Behind())}, "1.layer", 10),
-    "UnchangedTensor": ({"module": Forgotten}, "3", 10),
+    "AllZero": ({"network": lambda: nn.Sequential(conv_net(), Behind())}, "network.1.layer", 10),
+    "UnchangedTensor": ({"module": Forgotten}, "network.3", 10),
     "TensorVariance": ({"network": lambda: scaled(conv_net(), 300.0)}, "", 10),
     "PoorWeightInitialization": ({"network": lambda: scaled(deep_net(nn.ReLU, 6), 12.0)}, "", 10),
     "SaturatedActivation": (
         {"network": lambda: scaled(deep_net(nn.Sigmoid, 4), 2000.0), "optimizer": sgd()}, "", 10),
-    "DeadRelu": ({"network": dead}, "3", 10),
+    "DeadRelu": ({"network": dead}, "network.3", 10),
     "ClassImbalance": ({"data": imbalanced, "epochs": 1}, "class 7", 50),
     "Confusion": ({"data": shuffled, "epochs": 1}, "class", 50),
     "CheckInputImages": ({"data": lambda: pixels(16.0), "epochs": 1}, "channel 0", 30),
@@ -128,6 +128,16 @@ def test_the_rule_finds_its_fault(rule: str, tmp_path: Path) -> None:
     assert first["step"] <= by_step
     assert first["meaning"] and first["advice"]
     assert f"the rule {rule} at step {first['step']}" in report["reason"]
+
+
+@pytest.mark.parametrize(("first", "steps"), [(nn.init.zeros_, [0]), (nn.init.xavier_uniform_, [])])
+def test_dead_relu_by_aws_vector(first: Any, steps: list[int], tmp_path: Path) -> None:
+    network = deep_net(nn.ReLU, 3)
+    first(network[1].weight)
+    nn.init.zeros_(network[1].bias)  # type: ignore[arg-type]
+    once = {"data": loaders(*digits(), batch=128), "optimizer": sgd(0.0), "max_steps": 1, "preset": "aws"}
+    found = train(tmp_path, network, **once)["rules"]["DeadRelu"]["findings"]
+    assert [one["step"] for one in found] == steps
 
 
 HEALTHY: dict[str, dict[str, Any]] = {

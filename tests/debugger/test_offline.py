@@ -57,6 +57,32 @@ def test_what_is_gone_cannot_be_asked_otherwise(run: tuple[Path, dict[str, Any]]
     assert "threshold_tanh_min=-6 " in fix and "SaturatedActivation.threshold_sigmoid_max=10" in fix
 
 
+@pytest.mark.parametrize(
+    ("parameter", "value", "words"),
+    [("steps", 5, "observed with 1, and"), ("distribution_range", 0.001, "observed with null, and")],
+)
+def test_what_was_not_taken_is_said(
+    parameter: str, value: float, words: str, run: tuple[Path, dict[str, Any]]
+) -> None:
+    node = preset("sane")
+    node["rules"]["PoorWeightInitialization"][parameter] = value
+    with pytest.raises(ConfigError, match=words) as caught:
+        reevaluate(run[0], node)
+    assert f"fix: debugger.rules.PoorWeightInitialization.{parameter}=" in str(caught.value)
+    node["rules"]["PoorWeightInitialization"] = {"steps": 1, "distribution_range": None, "threshold": 1.01}
+    assert reevaluate(run[0], node)["rules"]["PoorWeightInitialization"]["status"] == "NoIssuesFound"
+
+
+def test_a_rule_that_was_off_cannot_be_asked(tmp_path: Path) -> None:
+    off = {"CheckInputImages": None, "WeightUpdateRatio": None}
+    train(tmp_path, epochs=1, rules=off, limit_train_batches=3)  # type: ignore[arg-type]
+    again = reevaluate(tmp_path, preset("sane"))["rules"]
+    assert again["CheckInputImages"]["status"] == "Error"
+    assert again["CheckInputImages"]["reason"].startswith("it was off in this run")
+    assert again["WeightUpdateRatio"]["status"] == "NoIssuesFound", "its numbers are there anyway"
+    assert "it was off in this run" in show(tmp_path, {"rules": again})
+
+
 def test_a_run_that_goes_on_or_was_cut_off_can_be_asked(
     run: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -66,6 +92,13 @@ def test_a_run_that_goes_on_or_was_cut_off_can_be_asked(
     path.write_bytes(content[: len(content) // 2])
     statuses = {rule["status"] for rule in reevaluate(tmp_path, preset("sane"))["rules"].values()}
     assert "InProgress" in statuses and "NoIssuesFound" not in statuses
+
+
+def test_without_rules_there_is_nothing_to_ask(run: tuple[Path, dict[str, Any]]) -> None:
+    with pytest.raises(ConfigError, match="there are no rules to ask"):
+        reevaluate(run[0], preset("none"))
+    asked = show(run[0], reevaluate(run[0], preset("sane")))
+    assert "1 of 16 rules has something to say\n" in asked, "nothing is written, so no file is named"
 
 
 def test_a_run_without_observations_is_told(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ STREAMS: dict[str, list[Observation]] = {
     "VanishingGradient": [step(0, grad_mean=[1.0, 1.0, 0.0])],
     "ExplodingTensor": [step(0, losses=[float("nan")]), step(1, losses=[float("nan")], lr=0.0)],
     "Overfit": [step(0, losses=[2.3]), evaluation(2.0, 1.0)],
-    "Overtraining": [evaluation(1.0, 1.0, number) for number in range(12)],
+    "Overtraining": [evaluation(max(1.0, 2.0 - number), 1.0, number) for number in range(13)],
     "WeightUpdateRatio": [
         step(number, grad_mean=[1, 1, 1], weight_mean=[1, 1, 1], update_mean=[size] * 3)
         for number, size in enumerate((1e-12, 100.0))

@@ -175,11 +175,28 @@ def test_overfit_is_a_gap_and_with_rise_also_worse_than_its_best() -> None:
     )  # statistics of BatchNorm that lag: nothing is learned yet
 
 
+@pytest.mark.parametrize(
+    ("shares", "fires"), [([15, 34, 27, 55, 70, 86], []), ([15, 34, 34, 35, 35, 34], [5])]
+)
+def test_overfit_is_not_where_more_images_are_recognised(shares: list[int], fires: list[int]) -> None:
+    # as B2 from scratch on ten classes began with one seed of five
+    losses, train = [2.3, 4.7, 2.7, 17.8, 2.8, 5.6], [3.6, 3.3, 3.2, 2.6, 1.8, 1.5]
+    matrices = [[[share, 100 - share], [0, 0]] for share in shares]
+    stream = [
+        step(0, losses=[2.9]),
+        *(evaluation(*both, n, matrices[n]) for n, both in enumerate(zip(losses, train, strict=True))),
+    ]
+    assert fired_at(rule("Overfit", patience=3, rise=0.2), stream) == fires
+
+
 def test_overtraining_counts_each_loss_by_itself() -> None:
     stream = [evaluation(1.0, 1.0 - number, number) for number in range(12)]
     assert fired_at(rule("Overtraining"), stream) == [10, 11]
     finding = found(rule("Overtraining"), stream)[0]
-    assert (finding.where, finding.override) == ("valid/loss", "epochs=1")
+    assert (finding.where, finding.override) == ("valid/loss", None), "one epoch would not make it a model"
+    assert "never got better" in finding.advice
+    finding = found(rule("Overtraining"), [evaluation(2.0, 1.0, 0), *stream[1:]])[0]
+    assert finding.override == "epochs=2" and "2 of 12 epochs were enough" in finding.advice
     training = [evaluation(1.0 - number, 1.0 + number % 2 * 0.009, number) for number in range(6)]
     assert [finding.where for finding in found(rule("Overtraining"), training)] == ["train/loss"]
 
@@ -250,3 +267,30 @@ def test_input_images(mean: list[float], std: list[float], low: list[float], fir
 def test_stalled() -> None:
     assert fired_at(rule("StalledTraining"), [Stall(7, 0, 1801.0)]) == [7]
     assert found(rule("StalledTraining"), [Stall(7, 0, 1799.0)]) == []
+
+
+def test_losses_of_several_optimizers_need_not_fall() -> None:
+    several = replace(NAMES, optimizers=2)
+    stream = [step(number, losses=[1.0 + number], names=several) for number in range(0, 100, 10)]
+    assert found(rule("LossNotDecreasing"), stream) == []
+    assert found(rule("LossNotDecreasing"), [replace(one, names=NAMES) for one in stream])  # type: ignore[type-var]
+
+
+def test_a_sample_that_says_nothing_of_a_layer_leaves_its_count() -> None:
+    """Of two optimizers one did not step: neither a sign of life nor of the opposite."""
+    stream = [step(number, update_max=[0.0, 1.0, NAN if number % 2 else 0.0]) for number in range(6)]
+    findings = found(rule("UnchangedTensor", collection_names=["weights"]), stream)
+    assert [(one.step, one.meaning[11:13]) for one in findings] == [
+        (2, "1 "),
+        (3, "1 "),
+        (4, "2 "),
+        (5, "1 "),
+    ]
+
+
+def test_a_validation_loss_explodes_too() -> None:
+    stream = [step(0, losses=[1.0], lr=0.1), evaluation(float("inf"), 1.0)]
+    (finding,) = found(rule("ExplodingTensor"), stream)
+    assert (finding.where, finding.value, finding.override) == ("valid/loss", float("inf"), "lr=0.01")
+    assert found(rule("ExplodingTensor", only_nan=True), stream) == []
+    assert found(rule("ExplodingTensor", collection_names=["weights"]), stream) == []

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,54 @@ def test_its_own_reader_reads_what_was_written(tmp_path: Path) -> None:
     assert (folder / "model" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
+def test_the_file_that_sagemaker_writes_decides(tmp_path: Path) -> None:
+    if not PYTHON.exists():
+        pytest.skip(f"{PYTHON} is missing; make it with: make smdebug")
+    out, config = tmp_path / "tensors", tmp_path / "debughookconfig.json"
+    asked = [
+        {"CollectionName": "losses", "CollectionParameters": {"train.save_interval": "1"}},
+        {"CollectionName": "gradients", "CollectionParameters": {"save_interval": "5"}},
+    ]
+    config.write_text(json.dumps({"LocalPath": str(out), "CollectionConfigurations": asked}))
+    settings = ["epochs=1", "test=false", "debugger.smdebug=true", f"hydra.run.dir={tmp_path / 'run'}"]
+    done = subprocess.run(
+        [PYTHON, CHECKOUT / "train.py", *TINY, *settings], capture_output=True, text=True, timeout=200,
+        env=environment(SMDEBUG_CONFIG_FILE_PATH=str(config)), cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run" / "debugger" / "smdebug").exists()
+    read = subprocess.run(
+        [PYTHON, "-c", READ, out], env=environment(SMDEBUG_LOG_LEVEL="error"),
+        capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    told: dict[str, Any] = json.loads(read.stdout.splitlines()[-1])
+    assert len(told["losses"]["train_loss_output_0"]) == 16 and told["gradients"] > 100
+
+
+@pytest.mark.slow
+def test_two_processes_write_into_one_folder(tmp_path: Path) -> None:
+    if not PYTHON.exists():
+        pytest.skip(f"{PYTHON} is missing; make it with: make smdebug")
+    settings = [
+        "epochs=1",
+        "test=false",
+        "debugger.smdebug=true",
+        "trainer.devices=2",
+        "+trainer.strategy=ddp",
+    ]
+    done = subprocess.run(
+        [PYTHON, CHECKOUT / "train.py", *TINY, *settings, f"hydra.run.dir={tmp_path / 'run'}"],
+        env=environment(), capture_output=True, text=True, timeout=200, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "run" / "debugger"
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"smdebug"}
+    workers = {path.name.partition("_")[2] for path in (folder / "smdebug" / "events").rglob("*.tfevents")}
+    assert workers == {"worker_0.tfevents"}
+    assert (folder / "smdebug" / "training_job_end.ts").exists()
+
+
 def test_without_it_the_run_does_not_begin(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ended = train(*TINY, "debugger.smdebug=true", f"hydra.run.dir={folder}")
@@ -96,6 +145,29 @@ def test_what_it_would_break_is_refused(make: Any, options: dict[str, Any], word
     with pytest.raises(ConfigError, match=words) as caught:
         refuse(trainer(**options), make())
     assert "debugger.smdebug=false" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("collections", "precision", "refused"),
+    [
+        (["losses", "gradients"], "bf16-mixed", False),
+        (["losses", "relu_output"], "bf16-mixed", True),
+        (["losses", "relu_output"], "32-true", False),
+    ],
+)
+def test_a_configuration_that_asks_for_bfloat16_is_refused(
+    collections: list[str], precision: str, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hook.json").write_text("{}")
+    monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(tmp_path / "hook.json"))
+    made: Any = SmdebugHook.__new__(SmdebugHook)
+    hook = SimpleNamespace(include_collections=collections)
+    made._smd = SimpleNamespace(Hook=SimpleNamespace(create_from_json_file=lambda path: hook))
+    if refused:
+        with pytest.raises(ConfigError, match=r"bfloat16 activations, and .* asks for relu_output"):
+            made._make(trainer(precision=precision))
+    else:
+        assert made._make(trainer(precision=precision)) is hook
 
 
 def test_the_network_is_registered_and_never_the_module() -> None:

@@ -22,6 +22,7 @@ from launchers.embedded.services.app import Services
 from launchers.embedded.settings import Settings
 from launchers.embedded.slots import Slots
 from launchers.embedded.state import TRAINING, State
+from tests.embedded.serving import no_endpoints
 from tests.embedded.sweeping import DEADLINE_S, definition, fixed
 
 
@@ -40,7 +41,7 @@ class Lives:
     def __init__(self, folder: Path) -> None:
         root = Root.open(folder)
         self.said = {"bucket": BUCKET, "role": ROLE}
-        self.services = Services(root.s3, Key.of_root(root.key), lambda _, body: body)
+        self.services = Services(root.s3, Key.of_root(root.key), lambda _, body: body, no_endpoints)
         self.services.store.ensure_bucket(BUCKET)
         self.runtime = open_runtime("process", root=root.folder)
         self.parts = Parts(

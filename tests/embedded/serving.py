@@ -6,7 +6,7 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,8 +23,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from launchers.embedded.errors import ServiceError
 from launchers.embedded.key import Key
-from launchers.embedded.services.app import Services
+from launchers.embedded.services.app import Answer, Invoke, Services
 from launchers.embedded.services.server import Server
 
 Call = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -34,6 +35,10 @@ BIG = b"".join(hashlib.sha256(bytes([n % 256, n // 256 % 256, n >> 16])).digest(
 
 
 SMALL_PARTS = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20, max_concurrency=4)
+
+
+def no_endpoints(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    raise ServiceError("ValidationError", f"no endpoints here ({path})")
 
 
 def echo(operation: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -73,11 +78,11 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, call: Call = echo) -> Iterator[Running]:
+def serving(folder: Path, call: Call = echo, invoke: Invoke = no_endpoints) -> Iterator[Running]:
     """The services of the root ``folder``, until the end of the block."""
     folder.mkdir(exist_ok=True)
     key = Key.of_root(folder / "key.json")
-    services = Services(folder / "s3", key, call)
+    services = Services(folder / "s3", key, call, invoke)
     server = Server(services, 0)
     server.start()
     try:

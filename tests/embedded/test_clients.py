@@ -130,6 +130,6 @@ def test_the_aws_cli_on_s3_sts_and_its_refusals(whole: Whole, tmp_path: Path) ->
     ended, _, told = cli(whole, tmp_path, "sagemaker", "list-training-jobs", AWS_SECRET_ACCESS_KEY="another")
     assert ended != 0
     assert "SignatureDoesNotMatch" in told or "signature" in told.lower()
-    ended, _, told = cli(whole, tmp_path, "sagemaker", "list-models")
+    ended, _, told = cli(whole, tmp_path, "sagemaker", "list-domains")
     assert ended != 0
-    assert "ListModels" in told
+    assert "ListDomains" in told

@@ -83,7 +83,10 @@ class Killer:
 
 @pytest.mark.parametrize(
     ("kills", "jobs"),
-    [pytest.param(9, 16, marks=pytest.mark.slow), pytest.param(100, 120, marks=pytest.mark.accept)],
+    [
+        pytest.param(9, 16, marks=pytest.mark.slow),
+        pytest.param(100, 120, marks=[pytest.mark.accept, pytest.mark.timeout(1800)]),
+    ],
 )
 def test_kills_at_random_moments(tmp_path: Path, kills: int, jobs: int) -> None:
     pids = tmp_path / "pids"

@@ -77,9 +77,11 @@ def refusal_of_mistake(running: Running) -> tuple[int, str]:
     return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
 
 
-def test_endpoints_and_unknown_services_are_refused_at_once(running: Running) -> None:
+def test_missing_endpoints_and_unknown_services_are_refused_at_once(running: Running) -> None:
     runtime = patient(running, "sagemaker-runtime", "standard")
-    assert refusal(runtime.invoke_endpoint, EndpointName="e", Body=b"") == (400, "UnknownOperationException")
+    assert refusal(runtime.invoke_endpoint, EndpointName="e", Body=b"") == (400, "ValidationError")
+    wanted = {"EndpointName": "e", "InputLocation": "s3://bucket/key"}
+    assert refusal(runtime.invoke_endpoint_async, **wanted) == (400, "UnknownOperationException")
     metrics = patient(running, "sagemaker-metrics", "standard")
     data = [{"MetricName": "a", "Timestamp": 0, "Value": 1.0}]
     assert refusal(metrics.batch_put_metrics, TrialComponentName="t", MetricData=data)[0] == 400

@@ -46,7 +46,7 @@ def client(whole: Whole) -> Any:
          "ValidationException", "NextToken"),
         ("list_training_jobs", {"WarmPoolStatusEquals": "Available"}, "ValidationException", "warm pools"),
         ("list_training_jobs", {"TrainingPlanArnEquals": PLAN}, "ValidationException", "training plans"),
-        ("list_models", {}, "UnknownOperationException", "ListModels"),
+        ("list_domains", {}, "UnknownOperationException", "ListDomains"),
         ("list_tags", {"ResourceArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/no"},
          "ValidationException", "not find"),
     ],

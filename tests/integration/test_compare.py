@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from launchers.jobs.clients import connect
+from launchers.aws.clients import connect
 from tests.compare.folders import make_run, make_sweep
 from tests.integration.runs import CHECKOUT, TINY, environment, module, script, train
 

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from launchers.jobs import settings
 from sweepmaker.compare import settings as compare
 from sweepmaker.config import schema
+from sweepmaker.serving import settings as serving
 from tests.integration.runs import CHECKOUT
 
 CONF = CHECKOUT / "conf"
@@ -29,6 +30,8 @@ def test_composes_and_passes_the_checks(file: Path, tmp_path: Path) -> None:
     overrides = _override(file)
     if "dogs" in file.stem or file.name == "folder.yaml":
         overrides.append(f"data.root={tmp_path}")
+    if file.name == "deploy.yaml":
+        overrides.append("run=best")
     if file.stem == "own":
         overrides.append(f"{file.parent}._target_=my_project.Own")
     overrides.append(f"hydra.runtime.output_dir={tmp_path}")
@@ -41,6 +44,9 @@ def test_composes_and_passes_the_checks(file: Path, tmp_path: Path) -> None:
         elif primary == "compare":
             del cfg.__dict__["_content"]["hydra"]
             compare.options(cfg)
+        elif primary == "deploy":
+            del cfg.__dict__["_content"]["hydra"]
+            serving.options(cfg)
         elif primary == "train":
             del cfg.__dict__["_content"]["hydra"]
             schema.validate(cfg)

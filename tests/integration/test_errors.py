@@ -11,6 +11,10 @@ from tests.integration.runs import script
 # arguments -> what the message says: the key, and what to do
 MISTAKES = [
     (["lrr=1"], ["lrr: there is no such key", "did you mean lr?"]),
+    (
+        ["model=own", "model._target_=x.Y", "model.name=x"],
+        ["model.name: model=own has no such key", "+model.name=..."],
+    ),
     (["data.augment.hflipp=1"], ["data.augment.hflipp", "did you mean data.augment.hflip?"]),
     (["+typo=1"], ["typo: there is no such key", "custom:"]),
     (["+trainer.max_epoch=3"], ["trainer.max_epoch", "did you mean trainer.max_epochs"]),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.compare.folders import make_sweep
-from tests.images import class_tree
-from tests.integration.runs import CHECKOUT, TINY, module, script, train
+from tests.images import class_tree, photo, photo_folder
+from tests.integration.runs import CHECKOUT, TINY, environment, module, script, train
 from tests.needs import needs_package
 
 README = (CHECKOUT / "README.md").read_text()
@@ -22,6 +27,7 @@ COMMANDS = [
     shlex.split(text, comments=True) for block in BLOCKS for text in block.splitlines() if text.strip()
 ]
 TRAIN = [words[2:] for words in COMMANDS if words[:2] == ["python", "train.py"]]
+SWEEP = "multirun/2026-11-27/16-39-57-153626"  # that the README shows
 OWN = {
     "my_project.Net": "tests.integration.own_code.OwnModule",
     "my_project.Data": "tests.integration.own_code.OwnData",
@@ -68,12 +74,17 @@ def test_train_commands_run(words: list[str], finished: Path, tmp_path: Path) ->
     assert ended.code == 0, ended.err
 
 
-EMBEDDED = [words for words in COMMANDS if "where=embedded" in words or "launchers.embedded" in words]
+DEPLOY = [words for words in COMMANDS if words[1:2] == ["deploy.py"]]
+EMBEDDED = [
+    words
+    for words in COMMANDS
+    if words not in DEPLOY and ("where=embedded" in words or "launchers.embedded" in words)
+]
 COMPARE = [words for words in COMMANDS if words[1:2] == ["compare.py"]]
 OTHERS = [
     words
     for words in COMMANDS
-    if words[0] == "python" and words[1] != "train.py" and words not in EMBEDDED and words not in COMPARE
+    if words[0] == "python" and words[1] != "train.py" and words not in [*EMBEDDED, *COMPARE, *DEPLOY]
 ]
 
 
@@ -88,6 +99,73 @@ def test_compare_commands_run(words: list[str], finished: Path, tmp_path: Path) 
     assert ended.code == 0, ended.err
     assert f"{shown}/1" in ended.out or "in " + shown in ended.out
     assert (tmp_path / "compare.html").exists() == ("html=compare.html" in words)
+
+
+@pytest.fixture
+def to_deploy(finished: Path, tmp_path: Path) -> Path:
+    """A sweep and a run, both with a model, and photographs."""
+    for runs in ("outputs/1", f"{SWEEP}/1"):
+        shutil.copytree(finished, tmp_path / runs)
+    photo_folder(tmp_path / "photos", 3, (40, 30))
+    photo(7, (40, 30)).save(tmp_path / "photos" / "00007.png")
+    return tmp_path
+
+
+SERVE = [words for words in DEPLOY if not any(word.startswith("action=") for word in words)]
+
+
+@pytest.mark.parametrize("words", SERVE, ids=" ".join)
+def test_serve_commands_answer(words: list[str], to_deploy: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(CHECKOUT / "deploy.py"), *words[2:], "port=0", "workers=1"], cwd=to_deploy,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/ping", timeout=60)
+                break
+            except urllib.error.HTTPError as error:  # until the model has answered its warm-up
+                assert error.code == 503
+                time.sleep(0.05)
+        image = (to_deploy / "photos" / "00001.jpg").read_bytes()
+        text = urllib.request.Request(
+            f"{url}/invocations", base64.b64encode(image), {"Content-Type": "text/plain"}
+        )
+        raw = urllib.request.Request(f"{url}/invocations", image, {"Content-Type": "image/jpeg"})
+        number = urllib.request.urlopen(text, timeout=60).read()
+        assert json.loads(urllib.request.urlopen(raw, timeout=60).read())["class"] == int(number)
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode in (0, 143), err
+
+
+def test_predict_command_runs(to_deploy: Path) -> None:
+    (words,) = (words for words in DEPLOY if "action=predict" in words)
+    ended = script(*words[1:], cwd=to_deploy)
+    assert ended.code == 0, ended.err
+    assert len((to_deploy / ended.out.strip()).read_text().splitlines()) == 5
+
+
+@pytest.mark.slow
+def test_endpoint_commands_run_one_after_the_other(to_deploy: Path) -> None:
+    endpoint = [words for words in DEPLOY if words not in SERVE and "action=predict" not in words]
+    assert len(endpoint) >= 5
+    try:
+        for words in endpoint:
+            ended = script(*words[1:], cwd=to_deploy)
+            assert ended.code == 0, ended.err
+            if "action=invoke" in words:
+                assert json.loads(ended.out)["label"]
+            if "action=list" in words:
+                assert "digits" in ended.out and "InService" in ended.out
+            if "dry_run=true" in words:
+                assert json.loads(ended.out)
+    finally:
+        module("launchers.embedded", "stop", cwd=to_deploy)
 
 
 @pytest.mark.parametrize("words", OTHERS, ids=" ".join)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from launchers.jobs.clients import Clients
+from launchers.aws.clients import Clients
 
 ACCOUNT = "123456789012"  # moto's
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"

@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from launchers.jobs.clients import Clients, connect
+from launchers.aws.clients import Clients, connect
 from tests.images import class_tree
 from tests.jobs.aws import ACCOUNT, BUCKET, ENVIRONMENT, REGION, ROLE
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from launchers.aws.clients import Clients
 from launchers.jobs import standing
-from launchers.jobs.clients import Clients
 from sweepmaker.config.errors import ConfigError, UserError
 from tests.jobs.aws import ENVIRONMENT, REGION
 from tests.jobs.launching import CHECKOUT, sweep

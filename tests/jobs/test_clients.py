@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launchers.jobs.clients import ATTEMPTS, Clients, connect, identity
-from launchers.jobs.masking import masked
+from launchers.aws.clients import ATTEMPTS, Clients, connect, identity
+from launchers.aws.masking import masked
 from sweepmaker.config.errors import ConfigError, UserError
 from tests.jobs.aws import ACCOUNT, KEY_ID, REGION, SECRET, SECRETS, TOKEN
 
@@ -140,7 +140,7 @@ def test_debugging_does_not_write_headers_into_the_log(
 def test_nothing_of_aws_is_imported_before_it_is_needed() -> None:
     program = (
         "import sys; sys.path[:0] = ['.', 'src']\n"
-        "import launchers.jobs.dataset, launchers.jobs.submit, launchers.jobs.storage\n"
+        "import launchers.jobs.dataset, launchers.jobs.submit, launchers.aws.storage\n"
         "print(*{'boto3', 'botocore', 's3transfer', 'torch', 'rich'} & set(sys.modules))"
     )
     root = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from launchers.aws.clients import Clients
 from launchers.jobs import collect as module
 from launchers.jobs import placing, results
-from launchers.jobs.clients import Clients
 from launchers.jobs.collect import collect
 from launchers.jobs.standing import TRAINING, TUNING, Job, Trial
 from sweepmaker.config.errors import UserError

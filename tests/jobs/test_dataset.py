@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from launchers.aws.clients import Clients
+from launchers.aws.storage import Storage, open_storage
 from launchers.jobs import data_actions, dataset
-from launchers.jobs.clients import Clients
-from launchers.jobs.storage import Storage, open_storage
 from sweepmaker.config.errors import ConfigError, DataError
 from sweepmaker.data import ImageDataModule
 from sweepmaker.data.fashion_mnist import DEBIAN_ROOT

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from launchers.jobs import embedded_server
-from launchers.jobs.clients import connect
-from launchers.jobs.embedded_server import ensure, find
+from launchers.aws import embedded_server
+from launchers.aws.clients import connect
+from launchers.aws.embedded_server import ensure, find
 from sweepmaker.config.errors import ConfigError, UserError
 from tests.jobs.aws import SECRET
 

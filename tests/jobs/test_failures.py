@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from launchers.jobs.clients import connect, identity
-from launchers.jobs.failures import explain, explained
+from launchers.aws.clients import connect, identity
+from launchers.aws.failures import explain, explained
 from sweepmaker.config.errors import ConfigError, UserError
 from tests.jobs.aws import ACCOUNT, KEY_ID, SECRETS, TOKEN
 

@@ -18,8 +18,9 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from PIL import Image
 
-from launchers.jobs import build, settings
-from launchers.jobs.clients import Clients, connect
+from launchers.aws.account import fill_in
+from launchers.aws.clients import Clients, connect
+from launchers.jobs import settings
 from launchers.jobs.compose import launch_config, without_launch
 from launchers.jobs.space import Space, parse
 from launchers.limits import violations
@@ -260,9 +261,10 @@ def test_one_region_for_image_and_client(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    assert build._region_of(None) == connect({}).region == "eu-west-1"
+    where = OmegaConf.create(dict.fromkeys(("region", "profile", "role", "bucket")))
+    assert fill_in(where).region == connect({}).region == "eu-west-1"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
-    assert build._region_of(None) == connect({}).region == "us-west-2"
+    assert fill_in(where).region == connect({}).region == "us-west-2"
 
 
 def test_local_weights_travel(tmp_path: Path, where: dict[str, Any], clients: Clients) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from launchers.jobs.clients import connect
+from launchers.aws.clients import connect
 from launchers.limits import violations
 from tests.jobs.launching import CHECKOUT, account
 

@@ -178,7 +178,7 @@ def instructions(word: str) -> list[str]:
     return [line.partition(" ")[2] for line in joined.splitlines() if line.startswith(f"{word} ")]
 
 
-def test_the_image_starts_with_the_argument_train() -> None:
+def test_the_image_starts_with_the_arguments_train_and_serve() -> None:
     assert instructions("ENTRYPOINT") == ['["python", "-m", "sweepmaker.container"]']
     assert instructions("ARG") == ["BASE"] and instructions("FROM") == ["${BASE}"]
     assert "PYTHONUNBUFFERED=1" in instructions("ENV")[0]
@@ -217,4 +217,7 @@ def test_the_images_builder_can_make_the_requirements(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout == requirements(training_pins(LOCK, PROJECT))
+    assert done.stdout == requirements(training_pins(LOCK, PROJECT, packages.IMAGE_EXTRAS))
+    assert {"starlette", "uvicorn", "onnxruntime", "openvino", "lightning"} <= names(
+        training_pins(LOCK, PROJECT, packages.IMAGE_EXTRAS)
+    )

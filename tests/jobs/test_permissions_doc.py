@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
 
-from launchers.jobs.clients import Clients
-from launchers.jobs.refusals import _S3_ACTIONS, PERMISSIONS
+from launchers import endpoints
+from launchers.aws.clients import Clients
+from launchers.aws.refusals import _S3_ACTIONS, PERMISSIONS
 from launchers.jobs.submit import OPERATIONS
 from tests.images import class_tree
 from tests.jobs.aws import BUCKET
@@ -56,6 +58,22 @@ def test_a_launch_may_create_and_describe() -> None:
     allowed = section("`launch.py`")
     assert allowed >= {f"sagemaker:{verb}{job}" for job in needed for verb in ("Create", "Describe")}
     assert {"iam:PassRole", "sagemaker:AddTags"} <= allowed
+
+
+def test_a_deployment_may_do_what_the_code_does() -> None:
+    """Every call that is made anywhere below launchers/endpoints, by its name there."""
+    import botocore.session
+
+    model = botocore.session.Session().get_service_model("sagemaker")
+    names = {xform_name(name): name for name in model.operation_names}
+    text = "".join(path.read_text() for path in Path(endpoints.__file__).parent.glob("*.py"))
+    called = {f"sagemaker:{api}" for name, api in names.items() if re.search(rf"[.\"]{name}\b", text)}
+    assert {"sagemaker:CreateEndpoint", "sagemaker:DeleteModel", "sagemaker:CreateModelPackage"} <= called
+    described = {"sagemaker:DescribeHyperParameterTuningJob", "sagemaker:DescribeTrainingJob"}
+    allowed = section("`deploy.py")
+    assert allowed >= called | described | {"sagemaker:InvokeEndpoint", "iam:PassRole"}
+    ours = {name for name in allowed if name.startswith("sagemaker:")}
+    assert ours == called | described | {"sagemaker:InvokeEndpoint", "sagemaker:AddTags"}
 
 
 def test_every_sagemaker_action_is_one_of_the_services() -> None:

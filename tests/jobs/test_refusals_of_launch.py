@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from launchers.jobs.clients import connect
+from launchers.aws.clients import connect
 from sweepmaker.config import hydra_errors
 from sweepmaker.config.errors import ConfigError
 from tests.jobs.aws import BUCKET

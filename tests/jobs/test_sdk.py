@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from launchers.jobs.clients import Clients
+from launchers.aws.clients import Clients
 from launchers.jobs.sdk import tuner
 from sweepmaker.config.errors import ConfigError, UserError
 from tests.jobs.aws import REGION, ROLE, tuning_request

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from launchers.aws.clients import Clients
 from launchers.jobs import data_actions
-from launchers.jobs.clients import Clients
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.data.cache.blob import Writer
 from tests.jobs.aws import BUCKET, objects
@@ -60,3 +60,10 @@ def test_another_one_in_the_folder_is_named(
     assert f"{URI}pixels-old.cache" in refused.value.message and refused.value.key == "data.cache_uri"
     assert f"data.cache_uri={URI}after" in str(refused.value.fix)
     assert set(objects(clients)) == {"caches/pixels-old.cache"}
+
+
+def test_a_folder_of_this_machine_is_built_in_by_another_word() -> None:
+    cfg = OmegaConf.create({"data": {"cache_uri": "/data/my caches"}})
+    with pytest.raises(ConfigError, match="is a folder of this machine") as refused:
+        data_actions._cache(cfg)
+    assert refused.value.fix == "'data.cache_dir=\"/data/my caches\"'"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from launchers.jobs import transfer
-from launchers.jobs.clients import Clients, connect
-from launchers.jobs.storage import Storage, Upload, open_storage
+from launchers.aws import transfer
+from launchers.aws.clients import Clients, connect
+from launchers.aws.storage import Storage, Upload, open_storage
 from sweepmaker.config.errors import ConfigError, DataError, UserError
 from sweepmaker.run import interrupt
 from tests.jobs.aws import ACCOUNT, BUCKET, Calls, objects
@@ -34,7 +34,7 @@ def storage(clients: Clients) -> Storage:
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects from 6 MB on go in parts of 5 MB, the least that S3 takes."""
     monkeypatch.setattr(transfer, "IN_PARTS_FROM", 6_000_000)
-    monkeypatch.setattr("launchers.jobs.storage.IN_PARTS_FROM", 6_000_000)
+    monkeypatch.setattr("launchers.aws.storage.IN_PARTS_FROM", 6_000_000)
     monkeypatch.setattr(transfer, "_PART", 5 << 20)
 
 

@@ -15,8 +15,9 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launchers.jobs.clients import Clients, connect
-from launchers.jobs.submit import FILE, create, mint_name, resume
+from launchers.aws.account import mint_name
+from launchers.aws.clients import Clients, connect
+from launchers.jobs.submit import FILE, create, resume
 from sweepmaker.config.errors import ConfigError, UserError
 from tests.jobs.aws import ACCOUNT, REGION, SECRETS, TUNING_ARN, training_request, tuning_request
 

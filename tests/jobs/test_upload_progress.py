@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from launchers.jobs.clients import Clients
-from launchers.jobs.storage import Upload, open_storage
-from launchers.jobs.upload_progress import UploadProgress, readable
+from launchers.aws.clients import Clients
+from launchers.aws.storage import Upload, open_storage
+from launchers.aws.upload_progress import UploadProgress, readable
 from tests.jobs.aws import SECRETS
 
 
@@ -17,7 +17,7 @@ def in_memory(key: str) -> Upload:
 def test_progress_is_said_on_stderr_without_secrets(
     clients: Clients, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launchers.jobs.upload_progress._EVERY_S", -1.0)
+    monkeypatch.setattr("launchers.aws.upload_progress._EVERY_S", -1.0)
     storage = open_storage(clients)
     storage.put_all([in_memory("a"), in_memory("b")])
     storage.put_all([in_memory("a"), in_memory("c")])

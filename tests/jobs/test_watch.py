@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from launchers.aws.clients import Clients, connect
 from launchers.jobs import poller, standing
-from launchers.jobs.clients import Clients, connect
 from launchers.jobs.poller import Poller
 from launchers.jobs.standing import TRAINING, TUNING, Job, Looker
 from launchers.jobs.table import Lines, Table
@@ -219,7 +219,7 @@ def test_the_table_fits_the_terminal(
 PROGRAM = """
 import json, sys
 from launchers.jobs import watch
-from launchers.jobs.clients import connect
+from launchers.aws.clients import connect
 from launchers.jobs.standing import TUNING
 from sweepmaker.config import app
 def main():

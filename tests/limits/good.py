@@ -1,10 +1,12 @@
-"""One good tuning request, one good training request, and how a test spoils them."""
+"""Good requests, and how a test spoils them."""
 
 from __future__ import annotations
 
 import copy
 import re
 from typing import Any
+
+from tests.limits.good_hosting import HOSTING
 
 TUNING = "create_hyper_parameter_tuning_job"
 TRAINING = "create_training_job"
@@ -136,6 +138,7 @@ GOOD: dict[str, dict[str, Any]] = {
         ],
         "Tags": TAGS,
     },
+    **HOSTING,
 }
 
 SHORT = {

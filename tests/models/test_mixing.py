@@ -11,7 +11,7 @@ LABELS = torch.tensor([0, 1, 2, 1])
 IMAGES = torch.arange(4.0)[:, None, None, None].expand(4, 3, 16, 16).clone()
 
 
-@pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (0.4, 1.0), (1, 0), (0, 1)])
 def test_labels_follow_the_pixels(mixup: float, cutmix: float) -> None:
     mixing = Mixing(3, mixup=mixup, cutmix=cutmix)
     for number in range(20):

@@ -23,14 +23,22 @@ def check_addresses(definition: Mapping[str, Any]) -> None:
         ServiceError: an address that leads to no bucket.
     """
     for member, address in _addresses(definition):
-        if not address.startswith("s3://"):
-            raise not_here(f"{member} {ascii(address)[:200]}; give s3://bucket/prefix")
-        bucket = address.removeprefix("s3://").partition("/")[0]
-        if not _BUCKET.fullmatch(bucket):
-            raise ServiceError(
-                "ValidationException",
-                f"{member} {ascii(address)[:200]} names no bucket: 3 to 63 of a-z, 0-9, . and -.",
-            )
+        check_address(member, address)
+
+
+def check_address(member: str, address: str) -> None:
+    """
+    Raises:
+        ServiceError: it leads to no bucket.
+    """
+    if not address.startswith("s3://"):
+        raise not_here(f"{member} {ascii(address)[:200]}; give s3://bucket/prefix")
+    bucket = address.removeprefix("s3://").partition("/")[0]
+    if not _BUCKET.fullmatch(bucket):
+        raise ServiceError(
+            "ValidationException",
+            f"{member} {ascii(address)[:200]} names no bucket: 3 to 63 of a-z, 0-9, . and -.",
+        )
 
 
 def _addresses(definition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from launchers.embedded.api.checks import check
+from launchers.embedded.api.endpoints import EndpointConfigs, Endpoints, Hosts
 from launchers.embedded.api.listing import Listings
+from launchers.embedded.api.models import Models
+from launchers.embedded.api.packages import Packages
+from launchers.embedded.api.resource_listing import ResourceListings
 from launchers.embedded.api.training import Body, TrainingJobs, Workers, tags_of
 from launchers.embedded.api.tuning import TuningJobs
+from launchers.embedded.artifacts import Objects
 from launchers.embedded.errors import ServiceError
 from launchers.embedded.state import State
 
@@ -20,10 +25,19 @@ class Api:
     Args:
         state: what is known.
         workers: what carries jobs out.
+        hosts: what runs the processes behind endpoints.
+        store: the S3 that their models come from.
         before: called with the operation's name before each call; may refuse it.
     """
 
-    def __init__(self, state: State, workers: Workers, before: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        state: State,
+        workers: Workers,
+        hosts: Hosts,
+        store: Objects,
+        before: Callable[[str], None] | None = None,
+    ) -> None:
         self._state = state
         self._before = before
         training, tuning, lists = TrainingJobs(state, workers), TuningJobs(state, workers), Listings(state)
@@ -41,6 +55,7 @@ class Api:
             "ListTrainingJobsForHyperParameterTuningJob": lists.trials,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
+            **_of_hosting(state, store, hosts),
         }
 
     def call(self, operation: str, body: Body) -> Body:
@@ -79,6 +94,35 @@ class Api:
         if self._state.by_arn(arn) is None:
             raise ServiceError("ValidationException", f"Could not find resource: {arn}")
         return arn
+
+
+def _of_hosting(state: State, store: Objects, hosts: Hosts) -> dict[str, Callable[[Body], Body]]:
+    models, configs, endpoints = Models(state, store), EndpointConfigs(state), Endpoints(state, hosts)
+    packages, lists = Packages(state), ResourceListings(state)
+    return {
+        "CreateModel": models.create,
+        "DescribeModel": models.describe,
+        "DeleteModel": models.delete,
+        "ListModels": lists.models,
+        "CreateEndpointConfig": configs.create,
+        "DescribeEndpointConfig": configs.describe,
+        "DeleteEndpointConfig": configs.delete,
+        "ListEndpointConfigs": lists.configs,
+        "CreateEndpoint": endpoints.create,
+        "DescribeEndpoint": endpoints.describe,
+        "UpdateEndpoint": endpoints.update,
+        "DeleteEndpoint": endpoints.delete,
+        "ListEndpoints": lists.endpoints,
+        "CreateModelPackageGroup": packages.create_group,
+        "DescribeModelPackageGroup": packages.describe_group,
+        "DeleteModelPackageGroup": packages.delete_group,
+        "ListModelPackageGroups": lists.groups,
+        "CreateModelPackage": packages.create,
+        "DescribeModelPackage": packages.describe,
+        "UpdateModelPackage": packages.update,
+        "DeleteModelPackage": packages.delete,
+        "ListModelPackages": lists.packages,
+    }
 
 
 def _listed(tags: dict[str, str]) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from launchers.embedded.api.checks import check, not_here
@@ -29,14 +30,14 @@ class Listings:
         for member in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
             if body.get(member) is not None:
                 raise not_here(f"warm pools and training plans ({member}); leave it out")
-        jobs, token = self._page(TRAINING, body, default="CreationTime")
-        return _answer("TrainingJobSummaries", [training_summary(job) for job in jobs], token)
+        jobs, token = page(self._state, TRAINING, body, default="CreationTime")
+        return answered("TrainingJobSummaries", [training_summary(job) for job in jobs], token)
 
     def tuning_jobs(self, body: Body) -> Body:
         check("list_hyper_parameter_tuning_jobs", body)
-        jobs, token = self._page(TUNING, body, default="Name")
+        jobs, token = page(self._state, TUNING, body, default="Name")
         found = [tuning_summary(described(self._state, job)) for job in jobs]
-        return _answer("HyperParameterTuningJobSummaries", found, token)
+        return answered("HyperParameterTuningJobSummaries", found, token)
 
     def trials(self, body: Body) -> Body:
         check("list_training_jobs_for_hyper_parameter_tuning_job", body)
@@ -46,35 +47,57 @@ class Listings:
             raise ServiceError(
                 "ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}."
             )
-        jobs, token = self._page(TRAINING, body, default="Name", parent=tuning.name)
-        return _answer("TrainingJobSummaries", [trial_summary(job, tuning) for job in jobs], token)
+        jobs, token = page(self._state, TRAINING, body, default="Name", parent=tuning.name)
+        return answered("TrainingJobSummaries", [trial_summary(job, tuning) for job in jobs], token)
 
-    def _page(
-        self, kind: str, body: Body, *, default: str, parent: str | None = None
-    ) -> tuple[list[Job], str | None]:
-        conditions, values = _filters(body)
-        if parent is not None:
-            conditions.append("parent = ?")
-            values.append(parent)
-        by = body.get("SortBy", default)
-        if by == "FinalObjectiveMetricValue":
-            conditions.append("objective IS NOT NULL")  # as the service does
-            column = "objective"
-        else:
-            column = _BY[by]
-        direction = "DESC" if body.get("SortOrder", "Ascending") == "Descending" else "ASC"
-        limit = int(body.get("MaxResults", _PAGE))
-        offset = _offset(body)
-        found = self._state.page(
-            kind,
-            " AND ".join(conditions) or "1",
-            values,
-            f"{column} {direction}, rowid {direction}",
-            limit=limit + 1,
-            offset=offset,
-        )
-        token = _token(offset + limit, body) if len(found) > limit else None
-        return found[:limit], token
+
+def page(
+    state: State,
+    kind: str,
+    body: Body,
+    *,
+    default: str,
+    order: str = "Ascending",
+    parent: str | None = None,
+    more: Mapping[str, str] | None = None,
+) -> tuple[list[Job], str | None]:
+    """One page of a listing, and the token of the next.
+
+    Args:
+        state: what is known.
+        kind: of what is listed.
+        body: the request.
+        default: for SortBy.
+        order: for SortOrder, likewise.
+        parent: only trials of this tuning job.
+        more: further conditions in SQL, with a value for each.
+    """
+    conditions, values = _filters(body)
+    if parent is not None:
+        conditions.append("parent = ?")
+        values.append(parent)
+    for condition, value in (more or {}).items():
+        conditions.append(condition)
+        values.append(value)
+    by = body.get("SortBy", default)
+    if by == "FinalObjectiveMetricValue":
+        conditions.append("objective IS NOT NULL")  # as the service does
+        column = "objective"
+    else:
+        column = _BY[by]
+    direction = "DESC" if body.get("SortOrder", order) == "Descending" else "ASC"
+    limit = int(body.get("MaxResults", _PAGE))
+    offset = _offset(body)
+    found = state.page(
+        kind,
+        " AND ".join(conditions) or "1",
+        values,
+        f"{column} {direction}, rowid {direction}",
+        limit=limit + 1,
+        offset=offset,
+    )
+    token = _token(offset + limit, body) if len(found) > limit else None
+    return found[:limit], token
 
 
 def _filters(body: Body) -> tuple[list[str], list[Any]]:
@@ -115,5 +138,6 @@ def _offset(body: Body) -> int:
     raise ServiceError("ValidationException", "Invalid NextToken: it belongs to another listing.")
 
 
-def _answer(member: str, found: list[dict[str, Any]], token: str | None) -> Body:
+def answered(member: str, found: list[dict[str, Any]], token: str | None) -> Body:
+    """The answer of a listing."""
     return {member: found} | ({"NextToken": token} if token else {})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from launchers.embedded.errors import ServiceError
 from launchers.embedded.key import Key
@@ -23,7 +24,24 @@ from launchers.embedded.services.s3_files import FileBackend
 from launchers.embedded.services.signature import EMPTY_HASH, Claim
 from launchers.embedded.services.store import Store
 
+Call = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+class Answer(Protocol):
+    """What an endpoint answers."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> dict[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+Invoke = Callable[[str, Mapping[str, str], bytes], Answer]
+
 _TARGET = "SageMaker."
+_INVOCATIONS = re.compile(r"/endpoints/[^/]+/invocations")
 _JSON = "application/x-amz-json-1.1"
 _NAMES = ("127.0.0.1", "localhost")
 
@@ -37,11 +55,13 @@ class Services:
         folder: where S3 is kept.
         key: the only key whose requests are answered.
         call: answers an operation of SageMaker: name and body to body, or raises `ServiceError`.
+        invoke: answers a request to an endpoint: path, headers and body to an answer, or raises likewise.
     """
 
-    def __init__(self, folder: Path, key: Key, call: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, key: Key, call: Call, invoke: Invoke) -> None:
         self._key = key
         self._call = call
+        self._invoke = invoke
         self._index = Index(folder)
         self._index.sweep()
         backend = FileBackend(self._index)
@@ -101,17 +121,22 @@ class Services:
 
     def _sagemaker(self, message: Message, data: bytes) -> Reply:
         target = message.header("x-amz-target")
+        if not target and message.method == "POST" and _INVOCATIONS.fullmatch(message.path):
+            return self._invocation(message, data)
         if not target.startswith(_TARGET):
             asked = f"{message.method} {message.path}"[:100]
-            raise ServiceError(
-                NOT_HERE, f"The embedded SageMaker has neither endpoints nor metrics yet ({asked})"
-            )
+            raise ServiceError(NOT_HERE, f"The embedded SageMaker does not have {asked}")
         try:
             answer = self._call(target.removeprefix(_TARGET), _object(data))
         except RecursionError:
             raise ServiceError("SerializationException", "The body is nested too deep") from None
         headers = {"Content-Type": _JSON, "x-amzn-RequestId": request_id()}
         return Reply(200, headers, json.dumps(answer).encode())
+
+    def _invocation(self, message: Message, data: bytes) -> Reply:
+        names = dict.fromkeys(name for name, _ in message.headers)
+        answer = self._invoke(message.path, {name: message.header(name) for name in names}, data)
+        return Reply(answer.status, {**answer.headers, "x-amzn-RequestId": request_id()}, answer.body)
 
 
 def _check_place(message: Message) -> None:

@@ -105,7 +105,7 @@ def closing(comparison: Comparison) -> list[str]:
             f"compared by {goal.name} ({goal.mode}); by themselves runs were judged otherwise: {judged}"
         )
     for run in comparison.runs:
-        if said := [*([run.problem] if run.problem else []), *losses(run)]:
+        if said := [*filter(None, (run.problem, run.stopped_by)), *losses(run)]:
             lines.append(f"{run.state}: {run.folder}: {'; '.join(said)}")
     return [printable(line) for line in lines]
 

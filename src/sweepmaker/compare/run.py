@@ -76,6 +76,12 @@ class Run:
         return sum(count for count in counts if isinstance(count, int) and 0 <= count < 2**53)
 
     @property
+    def stopped_by(self) -> str | None:
+        """The rule that ended it, and why."""
+        why = _part(self.record, "stopped_by")
+        return f"by rule {why['rule']}: {why.get('reason')}" if isinstance(why.get("rule"), str) else None
+
+    @property
     def weights(self) -> str | None:
         """What the network began from."""
         weights = _part(self.record, "weights")

@@ -22,6 +22,8 @@ from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.trainer_keys import TRAINER_KEYS
 
 _CONF = Path(__file__).resolve().parents[3] / "conf"
+# verbs with a config of their own, and the key that a bare folder is meant for
+_OWN = {"compare": "runs", "deploy": "run"}
 
 
 def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
@@ -119,6 +121,8 @@ def _experiment(text: str, arguments: list[str]) -> ConfigError | None:
         return None
     if _main(arguments).stem == "compare":
         return ConfigError("picks runs with only.", key="experiment", fix=f"only.{given[0]}")
+    if _main(arguments).stem == "deploy":
+        return None  # a key that is not there
     corrected = ["+" + argument if argument in given else argument for argument in arguments[1:]]
     line = shlex.join(["python", Path(arguments[0]).name, *corrected])
     return ConfigError(
@@ -161,6 +165,11 @@ def _unknown_key(text: str, arguments: list[str]) -> ConfigError | None:
     parent, _, leaf = key.rpartition(".")
     main = _main(arguments)
     allowed = _keys_below(parent, main)
+    if leaf in allowed:  # of another option of this group
+        chosen = next((word for word in arguments[1:] if word.startswith(f"{parent}=")), f"what {parent} is")
+        return ConfigError(
+            f"{chosen} has no such key", key=key, fix=f"+{key}=... hands it on, if your class takes it"
+        )
     return ConfigError(
         "there is no such key" + _hint(leaf, allowed, prefix=f"{parent}." if parent else ""),
         key=key,
@@ -184,7 +193,7 @@ def _ambiguous(text: str, arguments: list[str]) -> ConfigError | None:
         return None
     key, _, value = found.group(1).partition("=")
     several = "several runs: " + shlex.join(["python", Path(arguments[0]).name, "-m", *arguments[1:]])
-    if _main(arguments).stem == "compare":  # it takes no -m
+    if _main(arguments).stem in _OWN:  # they take no -m
         several = "several: " + shlex.quote(f"{key}=[{value}]")
     return ConfigError(
         f"{value!r} has a comma in it: one value or several?",
@@ -215,8 +224,8 @@ def _grammar(text: str, arguments: list[str]) -> ConfigError | None:
     key, equals, value = override.partition("=")
     if not equals:
         script = Path(arguments[0]).name
-        folder = _main(arguments).stem == "compare" and Path(override).exists()
-        word = argv.word("runs", override) if folder else "key=value"
+        folder = _OWN.get(_main(arguments).stem) if Path(override).exists() else None
+        word = argv.word(folder, override) if folder else "key=value"
         return ConfigError(f"{override!r} is not key=value", fix=f"python {script} {word} ...")
     return ConfigError(
         f"{value!r} has a character that means something to Hydra", key=key, fix=argv.word(key, value)
@@ -245,16 +254,21 @@ def _options(group: str) -> str:
 def _main(arguments: list[str]) -> Path:
     """The config of a verb that has one of its own; train's, which the others are made of."""
     own = _CONF / f"{Path(arguments[0]).stem}.yaml"
-    return own if own.stem == "compare" else _CONF / "train.yaml"
+    return own if own.stem in _OWN else _CONF / "train.yaml"
 
 
 def _keys_below(parent: str, main_file: Path) -> list[str]:
     """Keys that may stand below ``parent`` in the shipped configs, read without composing."""
-    if main_file.stem != "train":
-        own = yaml.safe_load(main_file.read_text())
-        below = own.get(parent) if parent else own
-        return sorted(set(below) - {"hydra"}) if isinstance(below, dict) else []
     head, *path = parent.split(".") if parent else [""]
+    own = yaml.safe_load(main_file.read_text())
+    groups = [group for entry in own.get("defaults", []) if isinstance(entry, dict) for group in entry]
+    if main_file.stem != "train" and head not in groups:
+        for name in filter(None, parent.split(".")):
+            own = own.get(name) if isinstance(own, dict) else None
+        if not isinstance(own, dict):
+            return []
+        return sorted({*own, *([] if parent else groups)} - {"hydra", "defaults"})
+    # a group, which other verbs use too
     files = sorted((_CONF / head).glob("*.yaml")) if head else [_CONF / "train.yaml"]
     groups = [
         entry.name for entry in _CONF.iterdir() if entry.is_dir() and entry.name not in ("hydra", "local")

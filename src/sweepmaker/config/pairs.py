@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -59,6 +59,11 @@ def _views(cfg: DictConfig, finetune: Any) -> None:
             allowed="0 without model.finetune=head",
             fix="data.views=0, or model.finetune=head",
         )
+    for key in ("model.mixup", "model.cutmix"):
+        if OmegaConf.select(cfg, key):
+            _refuse_views(cfg, key, "blends images anew in each epoch", fix=f"{key}=0")
+    if OmegaConf.select(cfg, "data.cache") == "none":
+        _refuse_views(cfg, "data.cache", "keeps none", fix="data.cache=auto")
     augment = OmegaConf.select(cfg, "data.augment")
     if augment is not None and not any(augment.values()):
         raise ConfigError(
@@ -67,3 +72,13 @@ def _views(cfg: DictConfig, finetune: Any) -> None:
             allowed="0 without data.augment",
             fix="data.views=0",
         )
+
+
+def _refuse_views(cfg: DictConfig, key: str, why: str, *, fix: str) -> NoReturn:
+    setting = f"{key}={OmegaConf.select(cfg, key)}"
+    raise ConfigError(
+        f"views are of features that are cached, and {setting} {why}",
+        key="data.views",
+        allowed=f"0 with {setting}",
+        fix=f"data.views=0, or {fix}",
+    )

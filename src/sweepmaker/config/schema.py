@@ -98,6 +98,7 @@ RULES: dict[str, Rule] = {
     "data.augment.hflip": number(least=0, most=1),
     "data.augment.trivial_augment": BOOLEAN,
     "data.max_pixels": integer(1),
+    "data.decode": one_of("auto", "cpu", "gpu"),
     "data.cache": one_of("auto", "disk", "none"),
     "data.cache_dir": either(TEXT, NOTHING),
     "data.cache_uri": either(TEXT, NOTHING),

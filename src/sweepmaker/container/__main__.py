@@ -1,4 +1,4 @@
-"""``python -m sweepmaker.container train``: the ENTRYPOINT of an image of our own."""
+"""``python -m sweepmaker.container train`` or ``serve``: the ENTRYPOINT of an image of our own."""
 
 import sys
 

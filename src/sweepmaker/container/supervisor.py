@@ -1,4 +1,4 @@
-"""The first process of an image of our own: ``python -m sweepmaker.container train``.
+"""The first process of an image of our own: ``python -m sweepmaker.container train``, or ``serve``.
 
 It starts the trial as its child and does what is left to PID 1: hands signals on (the kernel drops
 those that PID 1 has no handler for, and AWS's own toolkit keeps them to itself), collects orphans,
@@ -24,14 +24,15 @@ from sweepmaker.container.overrides import STATIC_FILE, dump_static, read_object
 
 _OWN_CODE = Path(__file__).resolve().parents[3]
 _ENTRY = Path("src", "sweepmaker", "container", "entry.py")
-_USAGE = "usage: python -m sweepmaker.container train"
+_USAGE = "usage: python -m sweepmaker.container train | serve"
 
 
 def main(arguments: list[str]) -> int:
     """Answer what a SageMaker image is started with; the exit code."""
     if arguments == ["serve"]:
-        print("error: this image does not serve yet; it answers: train", file=sys.stderr)
-        return EXIT_FAILED
+        from sweepmaker.container.serving import serve  # a trial has no need of it
+
+        return serve(Folders.of(os.environ), os.environ)
     if arguments != ["train"]:
         print(_USAGE, file=sys.stderr)
         return EXIT_CONFIG

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch.utils.data import Sampler
 
-from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.data import description, options
+from sweepmaker.data import description, encoded, options
 from sweepmaker.data.cache.choose import open_pixels
 from sweepmaker.data.cache.features import Tables
 from sweepmaker.data.cache.pixels import CachedSource, Pixels, Plan, plan, training_side
 from sweepmaker.data.dataset import ImageDataset, Images
 from sweepmaker.data.decode import MAX_PIXELS
+from sweepmaker.data.encoded import EncodedBatch, EncodedDataset
 from sweepmaker.data.features import FeatureDataset
+from sweepmaker.data.folder import FolderSource
 from sweepmaker.data.loader import ImageLoader, make_loader
 from sweepmaker.data.opening import judge, open_source
 from sweepmaker.data.packed import PackedSource, open_packed, pack
@@ -28,14 +27,14 @@ from sweepmaker.data.source import Source
 from sweepmaker.data.splits import IntArray
 from sweepmaker.data.statistics import ChannelStats, measure
 from sweepmaker.data.storage import Store
+from sweepmaker.data.surroundings import InRun
 from sweepmaker.data.transforms import EvaluationTransform, TrainingTransform, normalise
-from sweepmaker.data.workers import auto_workers, device_type
 from sweepmaker.run.environment import available_cores
 
-Split = ImageDataset | FeatureDataset
+Split = ImageDataset | FeatureDataset | EncodedDataset
 
 
-class ImageDataModule(LightningDataModule):
+class ImageDataModule(InRun):
     """Images of one source, in batches ``(uint8 [B, 3, S, S], int64 [B])``.
 
     On the device the images become normalised float32 (``on_after_batch_transfer``). Order and
@@ -63,6 +62,7 @@ class ImageDataModule(LightningDataModule):
         cache_uri: folder with a cache made before, in the place of ``root``.
         views: so many augmented views of each training image are cached as features; 0: none.
         cache_dir: folder of that file; None: beside the data, or the user's cache folder.
+        decode: ``gpu`` decodes and augments training images on the GPU, ``cpu``, or ``auto``.
 
     Raises:
         ConfigError: an impossible value (here), or nothing usable under ``root`` (in ``setup``).
@@ -96,8 +96,9 @@ class ImageDataModule(LightningDataModule):
         cache_dir: str | None = None,
         cache_uri: str | None = None,
         views: int = 0,
+        decode: str = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(options.num_workers(num_workers))
         self.source_name = options.choice(source, "data.source", options.SOURCES)
         self.cache_uri = options.cache_uri(cache_uri, root=root)
         self.root = options.root(root, needed=self.source_name == "folder" and self.cache_uri is None)
@@ -111,23 +112,22 @@ class ImageDataModule(LightningDataModule):
         self.on_bad_image = options.choice(on_bad_image, "data.on_bad_image", options.ON_BAD_IMAGE)
         self.resize = options.resize(resize, self.image_size)
         self.augment = options.augment({} if augment is None else augment)
-        self.num_workers = options.num_workers(num_workers)
         self.max_pixels = options.integer(max_pixels, "data.max_pixels", lowest=1)
         self.limit = options.limit(limit)
         self.cache = options.choice(cache, "data.cache", options.CACHES)
         self.cache_dir = options.folder(cache_dir, "data.cache_dir")
         self.views = options.integer(views, "data.views", lowest=0)
-        self.choices: Choices | None = None
-        self.accelerator = "auto"  # the one that the run will train on, as long as there is no trainer
+        self.decode = options.choice(decode, encoded.KEY, encoded.MODES)
         self.position: tuple[int, int] | None = None
         """(epoch, batches already done) at which the next training epoch begins; None: at 0."""
         self._source: Source | None = None
         self.bad: dict[int, str] = {}
         self._parts: dict[str, IntArray] = {}
         self.missing_classes: dict[str, list[str]] = {}
-        self._workers: int | None = None
         self.pixels: Pixels | None = None
         self._features: dict[str, FeatureDataset] = {}
+        self.on_device: EncodedDataset | None = None
+        """Training images, where the GPU decodes them."""
         self.training_side = training_side(self.image_size, self.resize, crops=bool(self.augment.crop_scale))
 
     @property
@@ -143,6 +143,11 @@ class ImageDataModule(LightningDataModule):
     def source(self) -> Source:
         """The data set itself, every item looked at."""
         return self._open()
+
+    def will_train_on(self, accelerator: str) -> None:
+        """Say beforehand on what; raises ConfigError where ``decode`` needs another device."""
+        self.accelerator = accelerator
+        encoded.refuse_without_gpu(self.decode, self._device_type())
 
     def prepare_data(self) -> None:
         """Look at every image once, on one process of a node; the others find the result kept."""
@@ -166,10 +171,14 @@ class ImageDataModule(LightningDataModule):
         self.stats_ = self._measure(source, parts["train"])
         self.pixels = self._cached(source, parts)
         self._parts = parts
+        self._choose_decoding(source)
 
     def train_dataloader(self) -> ImageLoader:
         """Shuffled and augmented; starts at ``position`` where that is set."""
+        encoded.refuse_without_gpu(self.decode, self._device_type())
         dataset = self._of("train")
+        if self.on_device is not None and not self._features:
+            dataset = self.on_device
         ranks, rank = self._ranks()
         sampler = EpochSampler(dataset, seed=self.seed, num_replicas=ranks, rank=rank)
         if self.position is not None:
@@ -188,8 +197,11 @@ class ImageDataModule(LightningDataModule):
         return self._loader(self._of("test"))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Images uint8 -> normalised float32, on the device where they are."""
+        """Images uint8, or still encoded, -> normalised float32, on the device where the labels are."""
         images, labels = batch
+        if isinstance(images, EncodedBatch):
+            assert self.on_device is not None
+            images = self.on_device.decode(images, labels.device)
         if images.dtype != torch.uint8:
             return batch
         return normalise(images, self.stats_.mean, self.stats_.std), labels
@@ -257,6 +269,13 @@ class ImageDataModule(LightningDataModule):
             gpu=self._device_type() != "cpu", choose=self._choose, say=self.say,
         )  # fmt: skip
 
+    def _choose_decoding(self, source: Source) -> None:
+        if self.pixels is not None or not isinstance(source, FolderSource):
+            return  # nothing is decoded while the run trains
+        where, reason = encoded.choose(self.decode, self._device_type(), available_cores())
+        self._choose(encoded.KEY, where, reason)
+        self.on_device = EncodedDataset(self.dataset("train"), source) if where == "gpu" else None
+
     def _of(self, split: str) -> Split:
         return self._features.get(split) or self.dataset(split)
 
@@ -266,35 +285,5 @@ class ImageDataModule(LightningDataModule):
         workers = 0 if isinstance(dataset, FeatureDataset) else self.workers()
         return make_loader(
             dataset, sampler, batch_size=self.batch_size, drop_last=drop_last, workers=workers,
-            pinned=self._device_type() == "cuda", seed=self.seed,
+            pinned=self.pinned, seed=self.seed,
         )  # fmt: skip
-
-    def workers(self) -> int:
-        """Processes that load images; the choice is told once."""
-        if self.num_workers is not None:
-            return self.num_workers
-        if self._workers is None:
-            local = 1 if self.trainer is None else self.trainer.num_devices
-            self._workers, reason = auto_workers(self._device_type() != "cpu", available_cores(), local)
-            self._choose("data.num_workers", self._workers, reason)
-        return self._workers
-
-    def _device_type(self) -> str:
-        if self.trainer is not None:
-            return self.trainer.strategy.root_device.type
-        return device_type(self.accelerator)
-
-    def _ranks(self) -> tuple[int, int]:
-        """(number of processes that train together, this one's number)."""
-        if self.trainer is None:
-            return 1, 0
-        return self.trainer.world_size, self.trainer.global_rank
-
-    def _choose(self, name: str, value: Any, reason: str) -> None:
-        if self.choices is not None:
-            self.choices.add(name, value, reason)
-
-    def say(self, line: str) -> None:
-        """One line for the user, once for all processes of the run."""
-        if self._ranks()[1] == 0:
-            print(line, file=sys.stderr, flush=True)

@@ -50,10 +50,8 @@ class ImageDataset(Dataset[Item]):
         return len(self.items)
 
     def __getitem__(self, key: Key) -> Item:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        item = int(self.items[index])
-        image = self.transform(self.source.load(item), stream(self.seed, epoch, index))
-        return image, int(self.source.labels[item])
+        item = self.item(key)
+        return self.transformed(self.source.load(item), key), int(self.source.labels[item])
 
     def __getitems__(self, keys: list[Key]) -> list[Item] | DataError:
         """One batch. An error is returned, not raised: it crosses the worker's border whole.
@@ -64,3 +62,12 @@ class ImageDataset(Dataset[Item]):
             return [self[key] for key in keys]
         except DataError as error:
             return error
+
+    def item(self, key: Key) -> int:
+        """The source's number of an image."""
+        return int(self.items[key[1] if isinstance(key, tuple) else key])
+
+    def transformed(self, image: Tensor, key: Key) -> Tensor:
+        """The loaded image of ``key``, uint8 [3, H, W], as the network is to see it: uint8 [3, S, S]."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        return self.transform(image, stream(self.seed, epoch, index))

@@ -25,6 +25,17 @@ from sweepmaker.data.headers import Header, read_header
 MAX_PIXELS = 178_956_970
 """Pillow's own limit against decompression bombs: twice ``Image.MAX_IMAGE_PIXELS``."""
 
+
+class TooLarge(DataError):
+    """An image with more pixels than are allowed.
+
+    Attributes:
+        pixels: how many it has; None: so many that it was not looked at further.
+    """
+
+    pixels: int | None = None
+
+
 _SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _WITH_ALPHA = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 
@@ -65,8 +76,13 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def decode_image(data: bytearray, *, name: str, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Decode the bytes of an image file; as ``read_image``, with ``name`` for messages."""
+def decode_image(
+    data: bytearray, *, name: str, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
+) -> Tensor:
+    """Decode the bytes of an image file; as ``read_image``, with ``name`` for messages.
+
+    ``formats`` are the only ones of Pillow's that are tried, where they are given: some run other programs.
+    """
     header = read_header(data)
     if header is not None:
         _check_size(header.width, header.height, name, max_pixels)
@@ -74,7 +90,7 @@ def decode_image(data: bytearray, *, name: str, max_pixels: int = MAX_PIXELS) ->
             return _fast(header, data)
         except RuntimeError:
             pass  # broken, or a form it lacks: Pillow decodes it or says what is wrong
-    return _with_pillow(data, name, max_pixels)
+    return _with_pillow(data, name, max_pixels, formats)
 
 
 def show(path: Path | str) -> str:
@@ -92,17 +108,22 @@ def _fast(header: Header, data: bytearray) -> Tensor:
     return image
 
 
-def _with_pillow(data: bytearray, name: str, max_pixels: int) -> Tensor:
+def _with_pillow(data: bytearray, name: str, max_pixels: int, formats: tuple[str, ...] | None) -> Tensor:
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # ours is the limit; it is checked below
     if not data:
         raise DataError(f"cannot decode {name}: the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             _check_size(image.width, image.height, name, max_pixels)
             pixels = np.asarray(_rgb(ImageOps.exif_transpose(image)))
     except (DataError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:  # more than twice of what is allowed
+        raise TooLarge(
+            f"{name} has more pixels than data.max_pixels={max_pixels:,}: {error}",
+            fix="data.max_pixels=..., if the file can be trusted",
+        ) from error
     except UnidentifiedImageError as error:
         raise DataError(f"cannot decode {name}: it is not an image that Pillow knows") from error
     except Exception as error:  # broken files raise almost anything; all of it means the same
@@ -135,8 +156,10 @@ def _sixteen_bits(image: Image.Image) -> Image.Image:
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise DataError(
+        error = TooLarge(
             f"{name} has {width} x {height} = {width * height:,} pixels, "
             f"more than data.max_pixels={max_pixels:,}",
             fix=f"data.max_pixels={width * height}, if the file can be trusted",
         )
+        error.pixels = width * height
+        raise error

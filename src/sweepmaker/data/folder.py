@@ -37,7 +37,7 @@ class FolderSource:
 
     def __init__(self, root: Path, *, max_pixels: int, threads: int, say: Say) -> None:
         self.root = root
-        self._max_pixels = max_pixels
+        self.max_pixels = max_pixels
         self._threads = threads
         self._say = say
         self._inventory: Inventory | None = None
@@ -68,7 +68,7 @@ class FolderSource:
             self.root,
             self.files,
             store=Store(self.root, self._say),
-            max_pixels=self._max_pixels,
+            max_pixels=self.max_pixels,
             threads=self._threads,
         )
         self._inventory = inventory
@@ -77,7 +77,11 @@ class FolderSource:
         return inventory.bad
 
     def load(self, item: int) -> Tensor:
-        return read_image(f"{self.root}/{self.files[item]}", max_pixels=self._max_pixels)
+        return read_image(f"{self.root}/{self.files[item]}", max_pixels=self.max_pixels)
+
+    def read(self, item: int) -> bytearray:
+        """The bytes of one item's file. Raises DataError naming it."""
+        return read_file(f"{self.root}/{self.files[item]}")
 
     def load_unchanged(self, item: int) -> Tensor:
         assert self._inventory is not None, "check() comes first"
@@ -85,7 +89,7 @@ class FolderSource:
         data = read_file(path)
         if content_hash(data) != self._inventory.records[item].content:
             raise DataError(f"{show(path)} changed while the run was starting", fix="start again")
-        return decode_image(data, name=show(path), max_pixels=self._max_pixels)
+        return decode_image(data, name=show(path), max_pixels=self.max_pixels)
 
     def item_name(self, item: int) -> str:
         return show(self.files[item])

@@ -23,7 +23,7 @@ from sweepmaker.data.streams import mix
 
 Batch = tuple[Tensor, Tensor]
 
-_with_workers: weakref.WeakSet[_MultiProcessingDataLoaderIter] = weakref.WeakSet()
+_with_workers: weakref.WeakSet[ImageLoader] = weakref.WeakSet()
 
 
 class ImageLoader(DataLoader[Item]):
@@ -33,11 +33,36 @@ class ImageLoader(DataLoader[Item]):
         DataError: while iterating, when a file went bad after the run began.
     """
 
+    _end: weakref.finalize[Any, Any] | None = None
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         batches: _BaseDataLoaderIter = super().__iter__()
         if isinstance(batches, _MultiProcessingDataLoaderIter):
-            _with_workers.add(batches)
-        return map(_batch_or_error, batches)
+            self._end_with_me(batches)
+        return map(self._batch_or_error, batches)  # who iterates keeps the loader, and so its workers
+
+    def _end_with_me(self, batches: _MultiProcessingDataLoaderIter) -> None:
+        """Tell the workers to end when nobody has the loader any more.
+
+        The iterator itself would be too late where it is part of a garbage cycle, as after an error: the
+        collector closes its queues before it can say anything.
+        """
+        if self._end is not None:
+            self._end.detach()
+        self._end = weakref.finalize(self, batches._shutdown_workers)
+        self._end.atexit = False
+        _with_workers.add(self)
+
+    def end_workers(self) -> None:
+        """Tell them now, and wait for it."""
+        if self._end is not None:
+            self._end()
+
+    def _batch_or_error(self, batch: Any) -> Batch:
+        if isinstance(batch, DataError):
+            raise batch
+        images, labels = batch
+        return images, labels
 
 
 def make_loader(
@@ -91,16 +116,9 @@ def start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _batch_or_error(batch: Any) -> Batch:
-    if isinstance(batch, DataError):
-        raise batch
-    images, labels = batch
-    return images, labels
-
-
 @atexit.register
 def _end_workers() -> None:
     # At exit multiprocessing sends SIGTERM to what is left and waits for it; our workers ignore
     # that signal, so they are asked to end before.
-    for batches in list(_with_workers):
-        batches._shutdown_workers()
+    for loader in list(_with_workers):
+        loader.end_workers()

@@ -134,7 +134,9 @@ class Activations:
         # [B, tokens, C] of transformers, [B, H, W, C] of ConvNeXt and Swin
         units = active.ndim - 1 if self._dense[place] or active.ndim == 3 else 1
         others = [axis for axis in range(active.ndim) if axis != units]
-        share = active.sum(dim=others, dtype=torch.float32) / (active.numel() / active.shape[units])
+        # as bytes, which are added up twice as fast
+        count = active.view(torch.uint8).sum(dim=others, dtype=torch.int32)
+        share = count / (active.numel() / active.shape[units])
         if self._window is None:
             self._window = -(-WINDOW // len(active))
         known = self._active.get(place)

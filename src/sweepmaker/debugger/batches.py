@@ -16,7 +16,7 @@ from sweepmaker.debugger.activations import is_compiled
 MOST_CLASSES = 20_000  # whole numbers above this are no labels
 MOST_CONFUSED = 2_048  # a matrix of more classes takes more memory, at every batch, than it is worth
 _LABELS = ("label", "labels", "target", "targets", "y")  # a batch with names has other numbers too
-_CONFUSIONS = 50  # pairs of classes that are kept
+_CONFUSIONS = 1_000  # pairs of classes that are kept: all of 32 classes, the largest shares of more
 
 
 def _tensors(batch: Any) -> Iterable[Tensor]:
@@ -113,14 +113,15 @@ def counts(matrix: Tensor) -> dict[str, Any]:
     """What `Evaluation` keeps of a confusion matrix int64 [C, C], rows are labels."""
     matrix = matrix.cpu()
     off = matrix - torch.diag(matrix.diagonal())
-    share = off / matrix.sum(1, keepdim=True).clamp_min(1)
-    found = torch.topk(share.flatten(), min(_CONFUSIONS, share.numel())).indices.tolist()
+    # of a class's own images or of what was predicted as it: rules may ask for either
+    share = torch.maximum(*(off / matrix.sum(axis, keepdim=True).clamp_min(1) for axis in (0, 1)))
+    found = torch.topk(share.flatten(), min(_CONFUSIONS, int(off.count_nonzero()))).indices.tolist()
     pairs = [divmod(place, len(matrix)) for place in found]
     return {
         "support": matrix.sum(1).tolist(),
         "predicted": matrix.sum(0).tolist(),
         "correct": matrix.diagonal().tolist(),
-        "confused": [(row, column, int(off[row, column])) for row, column in pairs if off[row, column]],
+        "confused": [(row, column, int(off[row, column])) for row, column in pairs],
     }
 
 

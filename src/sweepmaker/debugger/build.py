@@ -15,6 +15,8 @@ from sweepmaker.debugger import settings
 from sweepmaker.debugger.callback import Debugger
 from sweepmaker.run.folder import RunFolder
 
+_OURS = "sweepmaker."
+
 
 def callbacks(cfg: DictConfig, folder: RunFolder, resume: Path | None, *, fresh: bool) -> list[Callback]:
     """The callbacks that ``cfg.debugger`` asks for.
@@ -33,7 +35,8 @@ def callbacks(cfg: DictConfig, folder: RunFolder, resume: Path | None, *, fresh:
     asked = settings.check(OmegaConf.to_container(cfg.debugger, resolve=True))  # type: ignore[arg-type]
     made: list[Callback] = []
     if asked.rules:
-        made.append(Debugger(asked, folder.path / "debugger", resume=resume, fresh=fresh))
+        own = [part for part in ("model", "data") if not str(cfg[part].get("_target_")).startswith(_OURS)]
+        made.append(Debugger(asked, folder.path / "debugger", resume=resume, fresh=fresh, own=own))
     if asked.smdebug:
         from sweepmaker.debugger.smdebug import SmdebugHook  # an extra, and slow to import
 

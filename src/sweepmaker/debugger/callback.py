@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +75,7 @@ class Debugger(Callback):
         folder: the run's ``debugger`` folder.
         resume: the run's folder, for the message of a full disk; None where it cannot be continued.
         fresh: the network's weights were initialised, not loaded.
+        own: ``model``, ``data``: what of the run is a class of the user's own.
 
     Attributes:
         every_n_steps: optimizer steps between samples; the runner may change it before training.
@@ -82,14 +84,15 @@ class Debugger(Callback):
     """
 
     def __init__(
-        self, settings: Settings, folder: Path, *, resume: Path | None = None, fresh: bool = True
-    ) -> None:
+        self, settings: Settings, folder: Path, *, resume: Path | None = None, fresh: bool = True,
+        own: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.automatic = settings.every_n_steps is None
         self.every_n_steps = settings.every_n_steps or EVERY_N_STEPS
         self.stopped: dict[str, Any] | None = None
         self.off = False
         self._settings = settings
-        self._fresh = fresh
+        self._fresh, self._own = fresh, list(own)
         self._desk = Desk(settings, folder, resume)
         self._sampler: Sampler | None = None
         self._state: dict[str, Any] | None = None  # to go on from
@@ -217,8 +220,11 @@ class Debugger(Callback):
     @_guarded
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._of().abort()
+        if _went_through(trainer):
+            self.stopped = None
         if trainer.is_global_zero:
-            self._desk.end(trainer.global_step, max(trainer.current_epoch - 1, 0))
+            place = (trainer.global_step, max(trainer.current_epoch - 1, 0))
+            self._desk.end(*place, stopped=self.stopped is not None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self._sampler is not None:
@@ -237,6 +243,7 @@ class Debugger(Callback):
         return Names(
             sampler.parameters, sampler.trained.shapes, sampler.layers,
             sampler.activations.types, sampler.classes, self._fresh, self._settings.recorded(),
+            sampler.class_names, sampler.optimizers, self._own,
         )  # fmt: skip
 
     def _of(self) -> Sampler:
@@ -258,5 +265,18 @@ class Debugger(Callback):
         if trainer.world_size > 1:
             stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         if stop:
+            if self.stopped is None and trainer.is_global_zero and not trainer.fit_loop._can_stop_early:
+                least = (
+                    f"trainer.min_epochs={trainer.min_epochs}" if trainer.min_epochs else "trainer.min_steps"
+                )
+                print(f"debugger: the run goes on until {least}, and ends then", file=sys.stderr, flush=True)
             trainer.should_stop = True
             self.stopped = self._desk.why() or {"rule": None}
+
+
+def _went_through(trainer: Trainer) -> bool:
+    """Whether the training came to its own end, though a rule asked for less: ``min_epochs`` may be all."""
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return True
+    epochs = trainer.max_epochs
+    return epochs not in (None, -1) and trainer.current_epoch >= epochs and trainer.is_last_batch

@@ -83,7 +83,7 @@ class Desk:
             log.warning("%s is shorter than the checkpoint knew it: rules begin anew", self._store.path)
         self._quiet = True
         for stored in store.read(self._store.path):
-            observation = self._reader.read(stored)
+            observation = self._read(stored)
             if observation is not None:
                 self._engine.show(observation)
                 self._ended = isinstance(observation, End)
@@ -99,7 +99,7 @@ class Desk:
         known = self._reader.names
         if (known.parameters, known.activations) != (names.parameters, names.activations):
             self._append(record(names))
-            self._reader.read(record(names))
+            self._read(record(names))
 
     def take(self, observation: Observation) -> None:
         """Store an observation and show it to the rules."""
@@ -115,7 +115,7 @@ class Desk:
         with self._lock:
             self._ended = False  # a run that is given more epochs goes on after its end
             self._append(stored)
-            observation = self._reader.read(stored)
+            observation = self._read(stored)
             if observation is not None and self._engine.show(observation):
                 self._write()
 
@@ -125,11 +125,11 @@ class Desk:
         if self._watchdog is not None:
             self._watchdog.beat()
 
-    def end(self, step: int, epoch: int) -> None:
-        """The training is over: the last findings, and the table."""
+    def end(self, step: int, epoch: int, *, stopped: bool) -> None:
+        """The training is over (``stopped``: a rule ended it): the last findings, and the table."""
         self.close()
         if not self._ended:
-            self.take(End(step, epoch, stopped=self.stop is not None))
+            self.take(End(step, epoch, stopped=stopped))
             self._ended = True
         self._engine.end("NoIssuesFound")
         self._write()
@@ -166,6 +166,11 @@ class Desk:
             self.take(Stall(*self._place, round(gap_s, 3)))
         except UserError as error:  # in a thread of its own: the training meets the full disk itself
             log.warning("a stall of %.0f s could not be kept: %s", gap_s, error.message)
+
+    def _read(self, stored: dict[str, Any]) -> Observation | None:
+        observation = self._reader.read(stored)
+        self._engine.own = self._reader.names.own
+        return observation
 
     def _append(self, stored: dict[str, Any]) -> None:
         self._store.append(stored)

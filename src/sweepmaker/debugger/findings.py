@@ -79,24 +79,38 @@ def line(rule: str, finding: Finding) -> str:
     )
 
 
-def table(reports: Mapping[str, Report]) -> str:
-    """What the run ends with: a line for each rule that fired or failed, or that none did."""
+def table(reports: Mapping[str, Report], place: str = " (debugger/findings.json)") -> str:
+    """What the run ends with: a line for each rule that fired or failed, or that none did.
+
+    Args:
+        reports: by the rule's name.
+        place: where more is to be read.
+    """
     told = {name: report for name, report in reports.items() if report.status in ("IssuesFound", "Error")}
     quiet = len(reports) - len(told)
     if not told:
         return f"debugger: {quiet} rules, no findings"
     rows = [("rule", "times", "where", "epoch", "value", "threshold", "what to change")]
+    meanings = [""]
     for name, report in told.items():
+        meanings.append((report.findings[0].meaning if report.findings else report.reason) or "")
         if report.status == "Error":
-            rows.append((name, "Error", report.reason or "", "", "", "", ""))
+            rows.append((name, "Error", "", "", "", "", ""))
             continue
         first = report.findings[0]
         rows.append((
             name, str(report.count), first.where, str(first.epoch), f"{first.value:.4g}",
             f"{first.threshold:.4g}", first.override or shorten(first.advice, 60, placeholder=" ..."),
         ))  # fmt: skip
-    head = f"debugger: {len(told)} of {len(reports)} rules have something to say (debugger/findings.json)"
-    return "\n".join([head, *_aligned(rows)])
+    head = f"debugger: {len(told)} of {len(reports)} rules {_says(len(told))} something to say{place}"
+    lines = [head]
+    for row, meaning in zip(_aligned(rows), meanings, strict=True):
+        lines += [row, *([f"    {meaning}"] if meaning else [])]
+    return "\n".join(lines)
+
+
+def _says(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:

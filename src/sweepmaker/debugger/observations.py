@@ -33,6 +33,9 @@ class Names:
         classes: number of classes, where it is known.
         fresh: the weights were initialised, not loaded.
         settings: what the numbers were taken with; rules cannot change it afterwards.
+        class_names: of the classes, where they are known.
+        optimizers: how many step.
+        own: ``model``, ``data``: these are the user's own classes, which do not have our config keys.
     """
 
     parameters: list[str]
@@ -42,11 +45,22 @@ class Names:
     classes: int | None = None
     fresh: bool = True
     settings: dict[str, float] = field(default_factory=dict)
+    class_names: list[str] = field(default_factory=list)
+    optimizers: int = 1
+    own: list[str] = field(default_factory=list)
+
+    def shown(self, label: int) -> str:
+        """A class with its name, where that says more than its number."""
+        name = self.class_names[label] if label < len(self.class_names) else ""
+        return f"{label} ({name})" if name not in ("", str(label)) else str(label)
 
     @property
     def matrices(self) -> NDArray[np.bool_]:
         """Which parameters have two dimensions or more: weights, and neither biases nor norms."""
         return np.array([len(shape) > 1 for shape in self.shapes], dtype=bool)
+
+
+_NAMELESS = Names([], [])
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,9 @@ class Evaluation:
         support: images of each class; None where no predictions were found.
         predicted: how often each class was predicted.
         correct: images of each class that were recognised.
-        confused: (class, predicted class, count) of the largest confusions, at most 50.
+        confused: (class, predicted class, count) of confusions, at most 1,000: those with the largest share
+            of the class's images or of what was predicted as the other.
+        names: the classes have theirs there.
     """
 
     step: int
@@ -120,6 +136,7 @@ class Evaluation:
     predicted: list[int] | None = None
     correct: list[int] | None = None
     confused: list[tuple[int, int, int]] | None = None
+    names: Names = _NAMELESS
 
 
 @dataclass(frozen=True)
@@ -143,6 +160,7 @@ class Labels:
     epoch: int
     counts: list[int]
     whole: bool
+    names: Names = _NAMELESS
 
 
 @dataclass(frozen=True)
@@ -190,7 +208,9 @@ def record(observation: Names | Observation) -> dict[str, Any]:
     """Any other observation as it is stored."""
     if isinstance(observation, Names):
         return {"kind": "names", "format": FORMAT, **asdict(observation)}
-    return {"kind": _PLAIN[type(observation)], **asdict(observation)}
+    stored = {"kind": _PLAIN[type(observation)], **vars(observation)}
+    stored.pop("names", None)  # they have a record of their own
+    return stored
 
 
 class Reader:
@@ -221,6 +241,8 @@ class Reader:
                 if inactive is not None:
                     inactive = {int(key): list(value) for key, value in inactive.items()}
                 return Step(**{**fields, "columns": columns, "inactive": inactive, "names": self.names})
+            if kind in ("evaluation", "labels"):
+                fields["names"] = self.names
             observation: Observation = _KINDS[str(kind)](**fields)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an observation: {error}") from error

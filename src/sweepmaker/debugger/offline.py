@@ -13,6 +13,8 @@ from sweepmaker.debugger.observations import Names, Observation, Reader
 from sweepmaker.debugger.rules import Finding
 from sweepmaker.debugger.settings import Settings, check
 
+_UNSEEN = "it was off in this run, and what it looks at was not observed"
+
 
 def reevaluate(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What rules with ``settings`` find in a run; nothing is written.
@@ -29,15 +31,23 @@ def reevaluate(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         UserError: the run has no observations, or they cannot be read.
     """
     asked = check(settings)
+    if not asked.rules:
+        raise ConfigError(
+            "there are no rules to ask", key="debugger", allowed="sane, aws, or rules of your own"
+        )
     names, observations = _read(folder)
-    _same_as_recorded(asked, names, folder)
-    engine = Engine(asked.rules)
+    unseen = _answerable(asked, names, folder)
+    engine = Engine([one for one in asked.rules if one.name not in unseen])
+    engine.own = names.own
     ended = False
     for observation in observations:
         engine.show(observation)
         ended = type(observation).__name__ == "End"
     if ended:
         engine.end("NoIssuesFound")
+    for one in asked.rules:
+        if one.name in unseen:
+            engine.reports[one.name] = findings.Report(one.rule.parameters, "Error", _UNSEEN)
     return findings.document(asked.preset, engine.reports)
 
 
@@ -50,7 +60,7 @@ def show(folder: Path, document: Mapping[str, Any]) -> str:
         )
         for name, entry in document["rules"].items()
     }  # fmt: skip
-    return f"{folder}\n{findings.table(reports)}"
+    return f"{folder}\n{findings.table(reports, place='')}"
 
 
 def _read(folder: Path) -> tuple[Names, list[Observation]]:
@@ -68,21 +78,32 @@ def _read(folder: Path) -> tuple[Names, list[Observation]]:
     return reader.names, observations
 
 
-def _same_as_recorded(asked: Settings, names: Names, folder: Path) -> None:
-    """Activations were counted against these bounds while they were there, and are gone."""
-    others = []
+def _answerable(asked: Settings, names: Names, folder: Path) -> list[str]:
+    """The rules whose observations were not taken at all, because they were off.
+
+    Raises:
+        ConfigError: some were taken with other settings, and are gone.
+    """
+    others, unseen = [], []
     for one in asked.rules:
-        for parameter in one.rule.RECORDED:
-            known = names.settings
-            was, now = (
-                known.get(f"{one.name}.{parameter}", known.get(parameter)),
-                one.rule.parameters[parameter],
-            )
-            if was is not None and was != now:
-                others.append((f"debugger.rules.{one.name}.{parameter}", was, now))
+        # a run of an older version names the bounds of activations without their rule
+        known = {
+            name.rpartition(".")[2]: value
+            for name, value in names.settings.items()
+            if name.startswith(f"{one.name}.") or "." not in name
+        }
+        if names.settings and one.rule.recorded() and not known:
+            unseen.append(one.name)
+        for parameter, was, now in one.rule.cannot_answer(known):
+            others.append((f"debugger.rules.{one.name}.{parameter}", _text(was), _text(now)))
     if others:
         key, was, now = others[0]
         raise ConfigError(
-            f"{folder} was observed with {was:.7g}, and cannot be asked with {now:.7g}", key=key,
-            fix=" ".join(f"{key}={was:.7g}" for key, was, _ in others) + ", or train again",
+            f"{folder} was observed with {was}, and cannot be asked with {now}", key=key,
+            fix=" ".join(f"{key}={was}" for key, was, _ in others) + ", or train again",
         )  # fmt: skip
+    return unseen
+
+
+def _text(value: object) -> str:
+    return "null" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)

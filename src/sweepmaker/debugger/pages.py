@@ -18,6 +18,54 @@ _PRESETS = ("sane", "aws")
 _COMMENT = re.compile(r"^ {4}(\w+): .*?# (.*)$")
 
 
+_OBSERVED = """## What they look at
+
+Numbers taken at the first ten optimizer steps and at every 25th from then on (on cached features:
+every 500th), at each validation, and once of the first images and labels. They stand in
+`debugger/observations.jsonl.gz`, which `zcat` reads while the run goes on: about 10 kB a sample of
+EfficientNet-B2. With `debugger.every_n_steps=auto` samples move apart in very long runs, to twice
+the distance after each thousand: 25,000 steps have 1,000 samples, a million some 5,300. A number of
+yours is kept.
+
+`python compare.py action=rules runs=... debugger.rules.NAME.PARAMETER=VALUE` asks them again over
+what is stored there; it writes nothing. What the observations do not hold is refused in words, and
+a rule that was off in that run may have nothing to look at (`Error` in its table).
+
+Parameters have AWS's names. Those that choose tensors by their names (`base_trial`, `tensor_regex`,
+the regular expressions of labels and predictions) do not exist: what a rule looks at is found by
+its kind. Each page says what else differs.
+
+With several optimizers (a GAN) a layer is judged at steps of its own optimizer, and training losses
+are not judged: they are not meant to fall. Under `torch.compile` activations are not seen. Advice
+in words of this project's config (`lr=...`) is left out where the model or the data are classes of
+yours.
+
+## A rule of your own
+
+A dataclass; its fields are its parameters. It has to be importable, a module beside `train.py` is:
+
+```python
+from dataclasses import dataclass
+
+from sweepmaker.debugger.rules import Finding, Rule
+
+
+@dataclass
+class LossAbove(Rule):
+    bound: float = 10.0
+
+    def on_step(self, step):  # also on_evaluation, on_images, on_labels, on_stall, on_end
+        if step.loss > self.bound:
+            what, advice = "the loss is high", "a lower learning rate"
+            yield Finding(step.step, step.epoch, "loss", step.loss, self.bound, what, advice)
+```
+
+`+debugger.rules.Mine._target_=my_rules.LossAbove +debugger.rules.Mine.bound=5` turns it on. What it
+can see is documented in `src/sweepmaker/debugger/observations.py`. If it raises, it ends as `Error`
+with file and line, and the run goes on.
+"""
+
+
 def pages(conf: Path) -> dict[str, str]:
     """File name to Markdown, for ``docs/rules/``.
 
@@ -37,9 +85,10 @@ def pages(conf: Path) -> dict[str, str]:
         "What watches a run from inside (`debugger=sane`, the default; `debugger=aws` has SageMaker\n"
         "Debugger's numbers, `debugger=none` turns it off). Findings are printed when they happen, stand in\n"
         "`debugger/findings.json`, are counted in the metric `debugger/findings`, and close the run as a\n"
-        "table. `debugger.action=stop` ends the run at the first finding, with its best model kept.\n"
+        "table. `debugger.action=stop` ends the run at the first finding, with its best model kept; where\n"
+        "`trainer.min_epochs` asks for more, it goes on until then. Steps and epochs count from 0.\n"
         "These pages are written by `make rules`.\n\n"
-        f"| rule | finds |\n| --- | --- |\n{rows}\n"
+        f"| rule | finds |\n| --- | --- |\n{rows}\n\n{_OBSERVED}"
     )  # fmt: skip
     return made
 

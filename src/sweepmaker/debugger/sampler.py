@@ -11,12 +11,14 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sweepmaker.debugger import batches, pending
+from sweepmaker.debugger import batches, classes, pending
 from sweepmaker.debugger.activations import Activations, inactive
 from sweepmaker.debugger.observations import Images, Labels, step_record
 from sweepmaker.debugger.settings import Settings
 from sweepmaker.debugger.tensors import Columns, Trained
 
+SAMPLES_BEFORE_DOUBLING = 1_000
+"""With ``every_n_steps: auto``: after each so many samples the next are twice as far apart."""
 _CLEAN_BATCHES = 16  # an epoch: enough for a mean loss without label smoothing
 _LOCAL = {"losses", "clean", "output_mean", "input_var"}  # what differs between processes
 
@@ -37,11 +39,13 @@ class Sampler:
         self.activations = Activations(torch.nn.Module() if compiled else module, settings.bounds())
         self.activations.compiled |= compiled
         self._logits = batches.Logits(module) if not compiled else None
-        self.classes = _classes(trainer)
+        self.classes = classes.count(trainer)
+        self.class_names = classes.names(trainer)
+        self.optimizers = len(trainer.strategy.optimizers)
         self._name()
         self._losses = pending.Losses()
         samples = int(settings.parameter("ClassImbalance", "samples", 0))
-        self._counts = _class_counts(trainer) if samples else None
+        self._counts = classes.images(trainer) if samples else None
         # a class needs to have a chance to occur
         samples = max(samples, 50 * (self.classes or 0)) if samples and self._counts is None else 0
         images = int(settings.parameter("CheckInputImages", "threshold_samples", 0))
@@ -55,6 +59,7 @@ class Sampler:
         self._place: tuple[int, int] | None = None  # of the step that is being sampled
         self._columns: Columns = {}
         self._before: list[Tensor] = []
+        self._stepped: set[int] = set()  # parameters whose optimizer has stepped, where there are several
         self._lr = self._peak_lr = 0.0
         self._wants_logits = False
         self._confusion: Tensor | None = None
@@ -71,7 +76,11 @@ class Sampler:
         self.activations.stop()
         if self._logits is not None:
             self._logits.stop()
-        self._place, self._before, self._columns = None, [], {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is being sampled any more."""
+        self._place, self._before, self._columns, self._stepped = None, [], {}, set()
 
     def before(self, trainer: Trainer) -> Iterator[Labels]:
         """What is known before the first batch."""
@@ -120,9 +129,21 @@ class Sampler:
         self._lr = float(group["lr"])  # the schedule steps before the batch ends
         self._peak_lr = float(group.get("max_lr", group.get("initial_lr", self._lr)))
         first = self._samples < self._initial_steps
-        self._columns |= self.trained.gradients(percentiles=first and self._percentiles, scale=scale)
+        self._columns = self.trained.gradients(
+            percentiles=first and self._percentiles, scale=scale, known=self._columns,
+            without=self._others(trainer, optimizer),
+        )  # fmt: skip
         if not self._before:
             self._before = self.trained.copy()
+
+    def _others(self, trainer: Trainer, optimizer: Optimizer) -> set[int]:
+        """Parameters that only other optimizers have: of a GAN's two each steps when it wants to."""
+        if self.optimizers < 2:
+            return set()
+        optimizers = trainer.strategy.optimizers
+        own = self.trained.of_optimizers([optimizer])
+        self._stepped |= own
+        return self.trained.of_optimizers(optimizers) - own
 
     def end(self, trainer: Trainer, batch: Any, loss: Tensor | None) -> dict[str, Any] | None:
         """The batch is done; the record of its step where it was sampled."""
@@ -144,18 +165,21 @@ class Sampler:
             return None
         self.activations.stop()
         if trainer.global_step == self._place[0]:  # a module that steps by itself, every few batches
-            self._place, self._before, self._columns = None, [], {}
+            self._forget()
             return None
         record = self._record(trainer)
-        (self._last, _), self._place = self._place, None
+        self._last = self._place[0]
+        self._forget()
         self._samples += 1
         return record
 
     def _record(self, trainer: Trainer) -> dict[str, Any]:
         assert self._place is not None
         step, epoch = self._place
-        columns = self._columns | self.trained.weights(self._before)
-        self._columns, self._before = {}, []
+        idle: set[int] = set()
+        if self._stepped:  # of several optimizers
+            idle = self.trained.of_optimizers(trainer.strategy.optimizers) - self._stepped
+        columns = self._columns | self.trained.weights(self._before, idle)
         if self.activations.names:
             columns |= self.activations.columns(trainer.strategy.root_device)
         # a layer's units are not of one number: they are reduced before they are counted
@@ -177,7 +201,10 @@ class Sampler:
     def _due(self, step: int) -> bool:
         if self._last is None or step < self._settings.first_steps:
             return self._last != step
-        return step // self._every > self._last // self._every
+        every = self._every
+        if self._settings.every_n_steps is None:  # left to us: a file of a month-long run stays small
+            every <<= self._samples // SAMPLES_BEFORE_DOUBLING
+        return step // every > self._last // every
 
     # --- what is seen once
 
@@ -256,9 +283,9 @@ def _parts(trainer: Trainer) -> int:
 
 
 def _below(names: list[str]) -> str:
-    """What all names begin with and say nothing by: ``network.``, where more than a layer lies below it."""
+    """What all names begin with and say nothing by: ``net.`` of ``net.features.0``, but not of ``net.0``."""
     first = {name.partition(".")[0] + "." for name in names}
-    deep = all(name.count(".") > 1 for name in names)
+    deep = all(name.count(".") > 1 and not name.split(".")[1].isdigit() for name in names)
     return first.pop() if len(first) == 1 and deep else ""
 
 
@@ -268,18 +295,3 @@ def _skipped(trainer: Trainer, numbers: dict[str, list[float]]) -> bool:
         return False
     there = ~np.isnan(np.array(numbers.get("grad_nonzero", [])))
     return not np.isfinite(np.array(numbers.get("grad_mean", []))[there]).all()
-
-
-def _classes(trainer: Trainer) -> int | None:
-    classes = getattr(getattr(trainer, "datamodule", None), "num_classes", None)
-    return classes if isinstance(classes, int) else None
-
-
-def _class_counts(trainer: Trainer) -> list[int] | None:
-    """Training images of each class, where the data module can tell."""
-    data: Any = getattr(trainer, "datamodule", None)
-    if not (hasattr(data, "dataset") and hasattr(data, "num_classes") and hasattr(data, "source")):
-        return None
-    train = data.dataset("train")
-    counts: list[int] = np.bincount(data.source.labels[train.items], minlength=data.num_classes).tolist()
-    return counts

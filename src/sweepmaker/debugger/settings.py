@@ -74,13 +74,12 @@ class Settings:
         }
 
     def recorded(self) -> dict[str, float]:
-        """`bounds`, and ``rule.parameter`` of what else the observations follow from."""
-        return self.bounds() | {
-            f"{one.name}.{name}": float(one.rule.parameters[name])
-            for one in self.rules
-            for name in one.rule.RECORDED
-            if not isinstance(one.rule, SaturatedActivation)
+        """``rule.parameter`` of everything that the observations follow from."""
+        own = {
+            f"{one.name}.{name}": value for one in self.rules for name, value in one.rule.recorded().items()
         }
+        # these are taken whether or not the rule is on
+        return {f"SaturatedActivation.{name}": value for name, value in self.bounds().items()} | own
 
 
 def check(given: Mapping[str, Any]) -> Settings:
@@ -161,7 +160,10 @@ def _kind(name: str, given: Mapping[str, Any], key: str) -> type[Rule]:
     try:
         kind = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # importing a user's module may raise anything
-        raise ConfigError(f"{target} cannot be imported: {error}", key=f"{key}._target_") from error
+        raise ConfigError(
+            f"{target} cannot be imported: {error}", key=f"{key}._target_",
+            allowed="package.module.Class; modules beside train.py and on PYTHONPATH are found",
+        ) from error  # fmt: skip
     if not (isinstance(kind, type) and issubclass(kind, Rule)):
         raise ConfigError(
             f"{target} is no subclass of sweepmaker.debugger.rules.Rule", key=f"{key}._target_",

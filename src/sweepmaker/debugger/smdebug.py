@@ -82,15 +82,23 @@ class SmdebugHook(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         refuse(trainer, pl_module)
         self._network = network_of(pl_module)
-        hook = self._hook = self._make()
+        hook = self._hook = self._make(trainer)
         hook.register_module(self._network)
         for criterion in _criteria(pl_module):
             hook.register_loss(criterion)
 
-    def _make(self) -> Any:
+    def _make(self, trainer: Trainer) -> Any:
         configured = os.environ.get("SMDEBUG_CONFIG_FILE_PATH") or CONFIG
         if Path(configured).is_file():
-            return self._smd.Hook.create_from_json_file(configured)
+            hook = self._smd.Hook.create_from_json_file(configured)
+            others = set(hook.include_collections) - {"losses", "weights", "biases", "gradients"}
+            if others and "bf16" in str(trainer.precision):
+                named = ", ".join(sorted(others))
+                raise _refusal(
+                    f"smdebug cannot save bfloat16 activations, and {configured} asks for {named}",
+                    "losses, weights, biases and gradients; or trainer.precision=32-true",
+                )
+            return hook
         mode, one = self._smd.modes, self._smd.SaveConfigMode
         # weights of validation steps are those of the step before
         sampled = self._smd.SaveConfig({
@@ -98,18 +106,19 @@ class SmdebugHook(Callback):
             mode.EVAL: one(save_interval=_NEVER, start_step=_NEVER),
         })  # fmt: skip
         hook = self._smd.Hook(
-            out_dir=str(self._free()), include_collections=["losses", "weights", "gradients"],
+            out_dir=str(self._free(trainer)), include_collections=["losses", "weights", "gradients"],
             save_config=sampled,
         )  # fmt: skip
         hook.get_collection("losses").save_config = self._smd.SaveConfig(save_interval=1)
         return hook
 
-    def _free(self) -> Path:
-        """A folder that is not there yet: smdebug refuses any other."""
+    def _free(self, trainer: Trainer) -> Path:
+        """A folder that is not there yet, the same in all processes: smdebug refuses any other."""
         path, number = self._folder / "smdebug", 2
         while path.exists():
             path, number = self._folder / f"smdebug-{number}", number + 1
-        return path
+        # the first process decides, and none makes anything in it before all of them know
+        return Path(trainer.strategy.broadcast(str(path)))
 
     def on_train_batch_start(self, *_: Any) -> None:
         self._hook.set_mode(self._smd.modes.TRAIN)
@@ -127,20 +136,22 @@ class SmdebugHook(Callback):
             self._hook.record_tensor_value("valid_loss", trainer.callback_metrics[name].detach())
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._close(pl_module)  # Lightning tears no callback down then, and readers would wait for ever
+        self._close(
+            trainer, pl_module
+        )  # Lightning tears no callback down then, and readers would wait for ever
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            self._close(pl_module)
+            self._close(trainer, pl_module)
 
-    def _close(self, pl_module: LightningModule) -> None:
+    def _close(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._hook is None:
             return
         hook, self._hook = self._hook, None
         hook.close()
         # inside a SageMaker job it does not say so itself, and its readers would wait for ever
         out = Path(hook.out_dir)
-        if out.is_dir():
+        if out.is_dir() and trainer.is_global_zero:  # only this one writes, and the others may be faster
             (out / "training_job_end.ts").touch()
         assert self._network is not None
         _strip([self._network, *_criteria(pl_module)], hook)

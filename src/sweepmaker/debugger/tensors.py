@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 Columns: TypeAlias = dict[str, Tensor]
 """Name to float32 [n] on the device."""
@@ -27,7 +28,9 @@ class Trained:
     def __init__(self, module: nn.Module) -> None:
         self._everything = list(module.parameters())
         self._states = [each.requires_grad for each in self._everything]
-        found = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
+        found = [
+            (name, each) for name, each in module.named_parameters() if each.requires_grad and each.numel()
+        ]
         self.names = [name for name, _ in found]
         self._parameters = [each for _, each in found]
         self._sizes: dict[torch.device, Tensor] = {}
@@ -37,27 +40,38 @@ class Trained:
         """Whether the same parameters still require a gradient: layers may be frozen and freed on the way."""
         return self._states == [each.requires_grad for each in self._everything]
 
+    def of_optimizers(self, optimizers: Iterable[Optimizer]) -> set[int]:
+        """Positions of the parameters that these optimizers have."""
+        theirs = {id(each) for one in optimizers for group in one.param_groups for each in group["params"]}
+        return {place for place, each in enumerate(self._parameters) if id(each) in theirs}
+
     @torch.no_grad()
-    def gradients(self, *, percentiles: bool, scale: float = 1.0) -> Columns:
+    def gradients(
+        self, *, percentiles: bool, scale: float = 1.0, without: Collection[int] = (),
+        known: Mapping[str, Tensor] | None = None,
+    ) -> Columns:  # fmt: skip
         """Of the gradients as they are now; NaN where a parameter has none, or one of another layout.
 
         Args:
             percentiles: ``grad_p5`` and ``grad_p95`` too.
             scale: what a gradient scaler has multiplied them with.
+            without: positions that are another optimizer's.
+            known: columns of optimizers that stepped before, which the others keep.
         """
+        known = known or {}
         places = [
             place
             for place, each in enumerate(self._parameters)
-            if each.grad is not None and each.grad.layout == torch.strided
+            if place not in without and each.grad is not None and each.grad.layout == torch.strided
         ]
         if not places:
-            return {}
+            return dict(known)
         gradients = [_dense(self._parameters[place].grad) for place in places]
         sizes = self._size(gradients[0].device)[places]
         columns = {
             "grad_mean": _norms(gradients, 1) / sizes,
             "grad_l2": _norms(gradients, 2),
-            "grad_max": _norms(gradients, float("inf")),
+            "grad_max": _largest(gradients),
             "grad_nonzero": _norms(gradients, 0) / sizes,
         }
         if percentiles:
@@ -66,7 +80,7 @@ class Trained:
             columns |= {"grad_p5": both[:, 0], "grad_p95": both[:, 1]}
         if scale != 1:
             columns |= {name: column / scale for name, column in columns.items() if name != "grad_nonzero"}
-        return {name: self._spread(column, places) for name, column in columns.items()}
+        return {name: self._spread(column, places, known.get(name)) for name, column in columns.items()}
 
     @torch.no_grad()
     def copy(self) -> list[Tensor]:
@@ -74,30 +88,40 @@ class Trained:
         return [each.detach().clone() for each in self._parameters]
 
     @torch.no_grad()
-    def weights(self, before: Sequence[Tensor]) -> Columns:
-        """Of the weights ``before`` a step, and of what it has changed about them."""
+    def weights(self, before: Sequence[Tensor], idle: Collection[int] = ()) -> Columns:
+        """Of the weights ``before`` a step, and of what it has changed about them.
+
+        Args:
+            before: from `copy`.
+            idle: positions whose optimizer did not step, so that their update says nothing: NaN.
+        """
         if not before:
             return {}
         sizes = self._size(before[0].device)
         changes = torch._foreach_sub([each.detach() for each in self._parameters], list(before))
         sums = torch.stack([each.sum(dtype=torch.float32) for each in before])
-        return {
+        columns = {
             "weight_mean": _norms(before, 1) / sizes,
             "weight_var": (_norms(before, 2) ** 2 / sizes - (sums / sizes) ** 2).clamp_min(0),
             "update_mean": _norms(changes, 1) / sizes,
-            "update_max": _norms(changes, float("inf")),
+            "update_max": _largest(changes),
         }
+        if idle:
+            for name in ("update_mean", "update_max"):
+                columns[name][list(idle)] = torch.nan
+        return columns
 
     def _size(self, device: torch.device) -> Tensor:
         if device not in self._sizes:
-            sizes = [max(each.numel(), 1) for each in self._parameters]
+            sizes = [each.numel() for each in self._parameters]
             self._sizes[device] = torch.tensor(sizes, dtype=torch.float32, device=device)
         return self._sizes[device]
 
-    def _spread(self, column: Tensor, places: list[int]) -> Tensor:
-        if len(places) == len(self._parameters):
+    def _spread(self, column: Tensor, places: list[int], known: Tensor | None) -> Tensor:
+        count = len(self._parameters)
+        if len(places) == count:
             return column
-        spread = torch.full((len(self._parameters),), torch.nan, device=column.device)
+        spread = torch.full((count,), torch.nan, device=column.device) if known is None else known.clone()
         spread[places] = column
         return spread
 
@@ -105,6 +129,15 @@ class Trained:
 def _norms(tensors: Sequence[Tensor], order: float) -> Tensor:
     """Norms in float32, whatever the tensors are; order 0 counts what is not zero."""
     return torch.stack(list(torch._foreach_norm(list(tensors), order, dtype=torch.float32)))
+
+
+def _largest(tensors: Sequence[Tensor]) -> Tensor:
+    """Largest absolute values; NaN where there is one."""
+    if tensors[0].device.type != "cpu":
+        return _norms(tensors, float("inf"))
+    # a CPU has nothing to launch, and its infinity norm takes ten times as long as this
+    ends = torch.stack([torch.stack(each.aminmax()).float() for each in tensors])
+    return ends.abs().amax(dim=1)
 
 
 def _dense(gradient: Tensor | None) -> Tensor:

@@ -23,10 +23,10 @@ class Mixing:
 
     def __init__(self, num_classes: int, *, mixup: float, cutmix: float) -> None:
         self._ways: list[v2.Transform] = []
-        if mixup:
-            self._ways.append(v2.MixUp(alpha=mixup, num_classes=num_classes))
+        if mixup:  # torchvision samples nothing with an alpha that is an integer
+            self._ways.append(v2.MixUp(alpha=float(mixup), num_classes=num_classes))
         if cutmix:
-            self._ways.append(v2.CutMix(alpha=cutmix, num_classes=num_classes))
+            self._ways.append(v2.CutMix(alpha=float(cutmix), num_classes=num_classes))
 
     def __bool__(self) -> bool:
         return bool(self._ways)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from sweepmaker.run import atomic
 PAGE = "profiler.html"
 _COLUMNS = {"run": "words", "what differs": "words", "result": "words", "time": "number",
             "images/s": "number", "what its rules found": "words"}  # fmt: skip
+_LONG = re.compile(
+    r"(?<==)\d+\.\d{6,}(e-?\d+)?$"
+)  # more digits than anyone reads; the report has all of them
 _LARGEST = 1_000_000  # bytes of a summary
 
 
@@ -68,7 +72,8 @@ def _summary(found: Mapping[Path, dict[str, Any]]) -> str:
 
 
 def _row(run: Path, profile: Mapping[str, Any], record: Mapping[str, Any], common: set[str]) -> str:
-    own = " ".join(str(line) for line in _list(record, "overrides") if str(line) not in common)
+    lines = [str(line) for line in _list(record, "overrides") if str(line) not in common]
+    own = " ".join(_LONG.sub(lambda found: f"{float(found[0]):.6g}", line) for line in lines)
     objective = record.get("objective")
     result = str(profile.get("state") or record.get("state", "unknown"))  # run.json is the last to know
     if isinstance(objective, dict) and isinstance(objective.get("value"), int | float):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -48,12 +49,27 @@ def export(
         temporary = Path(tempfile.mkdtemp(prefix=".model.", dir=folder.parent))
         try:
             save_file(weights, temporary / "model.safetensors")
+            description["weights"] = {"sha256": _digest(temporary / "model.safetensors")}
             atomic.write_json(temporary / "model.json", description)
             source_code.copy(temporary / "code", type(model))
+            _add_handler(temporary / "code")
             temporary.chmod(0o755)
             atomic.replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _add_handler(code: Path) -> None:
+    """``inference.py``, where AWS's inference toolkit looks for its four functions."""
+    file = code / "inference.py"
+    if not file.exists():  # else it is the user's own
+        names = "input_fn, model_fn, output_fn, predict_fn"
+        file.write_text(f"from sweepmaker.serving.inference import {names}  # noqa: F401\n", encoding="utf-8")
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _network_weights(model: LightningModule, best: Path | None) -> dict[str, torch.Tensor]:

@@ -60,7 +60,9 @@ def use_features(
         except (NoRoom, NoPlace) as error:
             if data.cache == "disk":
                 raise ConfigError(
-                    str(error), key="data.cache", fix="data.cache=none, or data.cache_dir=FOLDER"
+                    str(error),
+                    key="data.cache",
+                    fix="data.cache=none, or data.cache_dir=FOLDER with room for it",
                 ) from error
             problem = str(error)
     choices.add(KEY, "computed", f"in every epoch: {problem}")
@@ -108,7 +110,7 @@ def _obtain(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str:
         model.network.to(device)
 
         def of_batch(batch: Tensor) -> Tensor:
-            pixels = normalise(batch.to(device), data.stats_.mean, data.stats_.std)
+            pixels = normalise(batch.to(device, non_blocking=True), data.stats_.mean, data.stats_.std)
             with trainer.precision_plugin.forward_context():
                 return model.features(pixels, training=split == "train").float()
 
@@ -117,7 +119,7 @@ def _obtain(model: Classifier, data: ImageDataModule, trainer: Trainer) -> str:
         # other trials wait for this file meanwhile, so all cores are for it
         threads = available_cores() if device.type == "cpu" else 1
         features = in_waves(of_batch, batches, threads, name="features", wave=_WAVE)
-        yield from track(features, f"computing features of {split}", total)
+        yield from track(features, f"computing features of {split}, batches of {_BATCH} images", total)
 
     about = {
         "fingerprint": data.fingerprint,
@@ -182,7 +184,7 @@ def _batches(data: ImageDataModule, split: str, views: int) -> Iterator[Tensor]:
         batch_size=_BATCH,
         drop_last=False,
         workers=data.workers(),
-        pinned=False,
+        pinned=data.pinned,
         seed=data.seed,
     )
     for images, _ in loader:

@@ -67,7 +67,7 @@ class Run:
         if hasattr(data, "choices"):
             data.choices = self.choices
         if isinstance(data, ImageDataModule):
-            data.accelerator = accelerator  # what it chooses depends on it, and there is no trainer yet
+            data.will_train_on(accelerator)  # what it chooses depends on it, and there is no trainer yet
         data.prepare_data()
         data.setup("fit")
         return data

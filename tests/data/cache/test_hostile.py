@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweepmaker.data.cache import blob
 from sweepmaker.data.cache.blob import Damaged
+from sweepmaker.data.cache.features import obtain_features
 from sweepmaker.data.packed import PackedSource
 from sweepmaker.data.statistics import from_sums
 from tests.data.cache.test_pixels import CROPS, module
@@ -199,3 +201,72 @@ def test_the_file_that_was_checked_is_the_one_that_is_mapped(
 
     monkeypatch.setattr(blob, "_check", replaced)
     assert bytes(blob.open_blob(path).bytes_[:1000]) == whole[:1000]
+
+
+def _without(sections: Any, arrays: bytes, name: str) -> bytes:
+    del sections[name]
+    return arrays
+
+
+def _another_shape(sections: Any, arrays: bytes, name: str) -> bytes:
+    sections[name]["shape"] = [3, 3, 3]
+    return arrays
+
+
+def _fewer(sections: Any, arrays: bytes, name: str) -> bytes:
+    sections[name]["shape"][0] -= 1
+    return arrays
+
+
+def _noise(sections: Any, arrays: bytes, name: str) -> bytes:
+    sections[name]["offset"] = len(arrays)
+    return arrays + b"\xff" * int(np.prod(sections[name]["shape"])) * 8
+
+
+@pytest.mark.parametrize("lie", [_without, _another_shape, _fewer, _noise])
+@pytest.mark.parametrize("section", ["entries", "place"])
+def test_pixels_that_only_say_the_right_things_are_made_anew(
+    tmp_path: Path, section: str, lie: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_tree(tmp_path / "photos", images=2, size=(30, 20))
+    data = module(root, cache="disk")
+    assert data.pixels is not None
+    good = data.dataset("valid")[0][0]
+    arrays, described = parts(data.pixels.path)
+    arrays = lie(described["sections"], arrays, section)
+    write(data.pixels.path, arrays, json.dumps(described).encode())
+    assert torch.equal(module(root, cache="disk").dataset("valid")[0][0], good)
+    assert "cannot be used: it" in capsys.readouterr().err
+    module(root, cache="disk")
+    assert capsys.readouterr().err == ""
+
+
+def test_pixels_of_fewer_images_that_say_the_right_things_are_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = class_tree(tmp_path / "photos", images=2, size=(30, 20))
+    data = module(root, cache="disk")
+    assert data.pixels is not None
+    arrays, described = parts(data.pixels.path)
+    for name in ("entries", "place"):
+        _fewer(described["sections"], arrays, name)
+    write(data.pixels.path, arrays, json.dumps(described).encode())
+    module(root, cache="disk")
+    assert "it lacks 1 of 12 images; built anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lie", [_without, _another_shape, _fewer])
+def test_features_that_only_say_the_right_things_are_made_anew(tmp_path: Path, lie: Any) -> None:
+    shapes, said = {"train": (1, 4, 2)}, list[str]()
+
+    def get() -> tuple[Any, Path]:
+        return obtain_features({}, shapes, lambda split: [torch.ones(4, 2)], [tmp_path], say=said.append)
+
+    path = get()[1]
+    arrays, described = parts(path)
+    lie(described["sections"], arrays, "train")
+    write(path, arrays, json.dumps(described).encode())
+    assert torch.equal(get()[0]["train"], torch.ones(1, 4, 2))
+    assert len(said) == 1 and "built anew" in said[0]
+    get()
+    assert len(said) == 1

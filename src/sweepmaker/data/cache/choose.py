@@ -62,8 +62,8 @@ def open_pixels(
         raise ConfigError(
             str(error),
             key=KEY,
-            allowed="disk where there is room for it",
-            fix="data.cache=none, or data.cache_dir=FOLDER on a larger disk",
+            allowed="disk where it can be kept",
+            fix="data.cache=none, or data.cache_dir=FOLDER with room for it",
         ) from error
     choose(KEY, "disk", f"{reason}; {pixels.path}")
     return pixels

@@ -56,8 +56,11 @@ def obtain_features(
 
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     size = sum(views * images * width * 4 for views, images, width in shapes.values())
-    blob = obtain(f"features-{key}.cache", folders, json.loads(text), fill, size=size, say=say)
-    return {split: _table(blob, split, shape) for split, shape in shapes.items()}, blob.path
+
+    def read(blob: Blob) -> tuple[Tables, Path]:
+        return {split: _table(blob, split, shape) for split, shape in shapes.items()}, blob.path
+
+    return obtain(f"features-{key}.cache", folders, json.loads(text), fill, read, size=size, say=say)
 
 
 def _table(blob: Blob, split: str, shape: tuple[int, int, int]) -> Tensor:

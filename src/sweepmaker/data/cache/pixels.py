@@ -178,8 +178,13 @@ def obtain_pixels(
         _fill(writer, source, wanted.entries, threads)
         pack(writer)
 
-    blob = obtain(wanted.name, folders, wanted.about, fill, size=wanted.bytes_, say=say)
-    return Pixels(blob)
+    def read(blob: Blob) -> Pixels:
+        pixels = Pixels(blob)
+        if len(lacking := pixels.missing(wanted)):
+            raise Damaged(f"it lacks {len(lacking)} of {len(wanted.entries)} images")
+        return pixels
+
+    return obtain(wanted.name, folders, wanted.about, fill, read, size=wanted.bytes_, say=say)
 
 
 def _fill(writer: Writer, source: Source, entries: IntArray, threads: int) -> None:

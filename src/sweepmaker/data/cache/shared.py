@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from sweepmaker.data.cache.blob import Blob, Damaged, Writer, open_blob, remember
 from sweepmaker.data.source import Say
@@ -18,6 +18,7 @@ from sweepmaker.data.source import Say
 _LOOK_EVERY_S = 0.2  # while another process builds
 _SPARE = 1 << 28  # bytes left free for everybody else
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+Content = TypeVar("Content")
 
 
 class NoRoom(Exception):
@@ -33,11 +34,14 @@ def obtain(
     folders: Sequence[Path],
     about: Mapping[str, Any],
     fill: Callable[[Writer], None],
+    read: Callable[[Blob], Content],
     *,
     size: int,
     say: Say,
-) -> Blob:
-    """The file ``name`` with this ``about``: from one of ``folders``, or built in the first writable one.
+) -> Content:
+    """What ``read`` makes of the file ``name`` with this ``about``: from one of ``folders``, or built there.
+
+    It is built in the first folder that can be written to.
 
     Any number of processes may call it at once, and each may be killed at any moment: a lock of the
     operating system, which ends with its process, lets one build, and the finished file is renamed
@@ -48,6 +52,7 @@ def obtain(
         folders: where it may lie, in the order in which they are tried.
         about: JSON; a file that says anything else is another data set's, and is built anew.
         fill: writes the arrays.
+        read: raises `Damaged` where a file is whole and says the right things, but holds others: built anew.
         size: bytes that are expected, to see beforehand whether there is room.
         say: takes one line for the user.
 
@@ -57,32 +62,33 @@ def obtain(
         Exception: whatever ``fill`` raises.
     """
     for folder in folders:
-        found = _existing(folder / name, about, say)
+        found = _existing(folder / name, about, read, say)
         if found is not None:
             return found
     path = _writable(folders) / name
     with _locked(path, say):
-        found = _existing(path, about, lambda line: None)  # who held the lock before has built it
+        found = _existing(path, about, read, lambda line: None)  # who held the lock before has built it
         if found is not None:
             return found
         _clear(path)
         _refuse_small_disk(path.parent, size)
         _build(path, about, fill)
-    return open_blob(path)
+    return read(open_blob(path))
 
 
-def _existing(path: Path, about: Mapping[str, Any], say: Say) -> Blob | None:
+def _existing(
+    path: Path, about: Mapping[str, Any], read: Callable[[Blob], Content], say: Say
+) -> Content | None:
     try:
         blob = open_blob(path)
+        if blob.about == dict(about):
+            return read(blob)
+        say(f"data: the cache {path} is of other data; built anew")
     except FileNotFoundError:
-        return None
+        pass
     except (OSError, Damaged) as error:
         say(f"data: the cache {path} cannot be used: {error}; built anew")
-        return None
-    if blob.about != dict(about):
-        say(f"data: the cache {path} is of other data; built anew")
-        return None
-    return blob
+    return None
 
 
 def _clear(path: Path) -> None:
@@ -146,10 +152,13 @@ def _writable(folders: Sequence[Path]) -> Path:
             problems.append(f"{folder}: not writable")
         except OSError as error:
             problems.append(f"{folder}: {error.strerror or error}")
-    raise NoPlace("; ".join(problems))
+    raise NoPlace(f"there is no folder to keep it in ({'; '.join(problems)})")
 
 
 def _refuse_small_disk(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size + _SPARE > free:
-        raise NoRoom(f"it takes about {size / 1e9:.2f} GB, and {folder} has {free / 1e9:.2f} GB free")
+        raise NoRoom(
+            f"it takes about {size / 1e9:.2f} GB and leaves {_SPARE / 1e9:.2f} GB to others, "
+            f"and {folder} has {free / 1e9:.2f} GB free"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -98,7 +98,7 @@ class DeadRelu(Rule):
         worst = _worst(step, ("relu", "silu"), self.threshold_inactivity)
         if worst is not None and worst[2] > self.threshold_layer:
             place, _, share = worst
-            kind = "ReLU" if step.names.types[place] == "relu" else "SiLU"
+            kind = "ReLU" if step.names.types[place] == "relu" else "activation"
             yield Finding(
                 step.step, step.epoch, step.names.activations[place], share, self.threshold_layer,
                 f"dead units: {share:.3g} % of the units behind this {kind} never fire, and get no gradient",
@@ -120,7 +120,8 @@ class PoorWeightInitialization(Rule):
     Differs from AWS: a network with loaded weights is not asked. Gradients of biases and norms are left
     out, and percentiles come from at most 10,000 values of each. AWS samples every 500 steps unless told
     otherwise, and so sees one step of the first ten. The sane preset asks for the first condition only: the
-    range of a gradient follows from the scale of the loss, and ten batches say little of a loss.
+    range of a gradient follows from the scale of the loss, and ten batches say little of a loss; and it asks
+    the first step only, since what comes later is as much the learning rate's doing.
     Example: weights from a normal distribution of standard deviation 1: a factor of 8e+06.
     """
 
@@ -139,6 +140,17 @@ class PoorWeightInitialization(Rule):
     def __post_init__(self) -> None:
         self._seen = self._waited = 0
         self._best = float("inf")
+
+    def recorded(self) -> dict[str, float]:
+        return {"steps": float(self.steps), "percentiles": float(self.distribution_range is not None)}
+
+    def cannot_answer(self, recorded: Mapping[str, float]) -> list[tuple[str, object, object]]:
+        out: list[tuple[str, object, object]] = []
+        if self.steps > recorded.get("steps", self.steps):
+            out.append(("steps", int(recorded["steps"]), self.steps))
+        if self.distribution_range is not None and not recorded.get("percentiles", 1.0):
+            out.append(("distribution_range", None, self.distribution_range))
+        return out
 
     def on_step(self, step: Step) -> Iterable[Finding]:
         self._seen += 1

@@ -60,6 +60,22 @@ class Rule:
     RECORDED: ClassVar[tuple[str, ...]] = ()
     """Parameters that the observations were taken with: a finished run cannot be asked with others."""
 
+    def recorded(self) -> dict[str, float]:
+        """What `cannot_answer` has to know of the rule that a run was observed with."""
+        return {name: float(self.parameters[name]) for name in self.RECORDED}
+
+    def cannot_answer(self, recorded: Mapping[str, float]) -> list[tuple[str, object, object]]:
+        """(parameter, its value then, its value now) where observations taken with the former cannot tell.
+
+        Args:
+            recorded: from the rule that the run had; a name is missing in runs of an older version.
+        """
+        return [
+            (name, recorded[name], self.parameters[name])
+            for name in self.RECORDED
+            if name in recorded and recorded[name] != self.parameters[name]
+        ]
+
     def observe(self, observation: Observation) -> Iterable[Finding]:
         """What is found in one observation; any exception ends this rule alone, as ``Error``."""
         match observation:
@@ -112,12 +128,21 @@ class Streak:
     def __init__(self) -> None:
         self._counts: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
-    def hold(self, met: NDArray[np.bool_], patience: int) -> NDArray[np.int64]:
-        """Positions that have met it ``patience`` times in a row or more."""
+    def hold(
+        self, met: NDArray[np.bool_], patience: int, known: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.int64]:
+        """Positions that have met it ``patience`` times in a row or more.
+
+        Args:
+            met: whether this sample meets the condition.
+            patience: samples in a row.
+            known: where this sample says anything at all; elsewhere the count stays what it is.
+        """
         if self._counts.shape != met.shape:  # other parameters train from here on
             self._counts = np.zeros(met.shape, dtype=np.int64)
-        self._counts = np.where(met, self._counts + 1, 0)
-        return np.flatnonzero(self._counts >= patience)
+        counts = np.where(met, self._counts + 1, 0)
+        self._counts = counts if known is None else np.where(known, counts, self._counts)
+        return np.flatnonzero(met & (self._counts >= patience))
 
 
 class Schedule:

@@ -12,6 +12,12 @@ from sweepmaker.config.rules import BOOLEAN, integer, number, one_of
 from sweepmaker.debugger.observations import End, Evaluation, Images, Labels, Stall
 from sweepmaker.debugger.rules.base import Finding, Rule
 
+_CONSTANT = 1e-3  # a standard deviation of normalised images below this
+
+
+def _classes(count: int) -> str:
+    return "1 class is" if count == 1 else f"{count} classes are"
+
 
 @dataclass
 class ClassImbalance(Rule):
@@ -54,11 +60,11 @@ class ClassImbalance(Rule):
         if len(there) < 2:
             return
         few, many = int(there[np.argmin(counts[there])]), int(np.argmax(counts))
-        ratio = counts[many] / counts[few]
+        ratio, shown = counts[many] / counts[few], labels.names.shown
         if ratio > self.threshold_imbalance:
             yield Finding(
-                labels.step, labels.epoch, f"class {few}", float(ratio), self.threshold_imbalance,
-                f"class imbalance: {counts[many]} images of class {many}, {counts[few]} of class {few}",
+                labels.step, labels.epoch, f"class {shown(few)}", float(ratio), self.threshold_imbalance,
+                f"class imbalance: {counts[many]} images of class {shown(many)}, {counts[few]} of this one",
                 "more images of the rare classes, or weight them in the loss; compare runs by macro F1",
                 "objective.name=valid/f1 objective.mode=max",
             )  # fmt: skip
@@ -81,9 +87,9 @@ class ClassImbalance(Rule):
         if len(bad):
             worst = int(bad[np.argmax(share[bad])])
             yield Finding(
-                evaluation.step, evaluation.epoch, f"class {worst}", float(share[worst]),
-                self.threshold_misprediction,
-                f"class imbalance: {len(bad)} classes are mostly taken for others",
+                evaluation.step, evaluation.epoch, f"class {evaluation.names.shown(worst)}",
+                float(share[worst]), self.threshold_misprediction,
+                f"class imbalance: {_classes(len(bad))} mostly taken for others",
                 "more images of these classes, or look at their labels",
             )  # fmt: skip
 
@@ -141,8 +147,8 @@ class Confusion(Rule):
         if len(low):
             worst = int(low[np.argmin(diagonal[low])])
             yield self._finding(
-                evaluation, f"class {worst}", float(diagonal[worst]), self.min_diag,
-                f"{len(low)} classes are recognised too seldom",
+                evaluation, f"class {evaluation.names.shown(worst)}", float(diagonal[worst]), self.min_diag,
+                f"{_classes(len(low))} recognised too seldom",
             )  # fmt: skip
         shares = [
             (count / totals[label if rows else predicted], label, predicted)
@@ -151,9 +157,9 @@ class Confusion(Rule):
         ]
         if shares and max(shares)[0] > self.max_off_diag:
             share, label, predicted = max(shares)
-            where = f"class {label} as {predicted}"
+            where = f"class {evaluation.names.shown(label)} as {evaluation.names.shown(predicted)}"
             yield self._finding(
-                evaluation, where, float(share), self.max_off_diag, "two classes are taken for each other"
+                evaluation, where, float(share), self.max_off_diag, "one class is taken for another"
             )
 
     @staticmethod
@@ -169,8 +175,8 @@ class CheckInputImages(Rule):
     """Training images are not normalised as networks expect them.
 
     Condition, once ``threshold_samples`` images were seen: the mean of a channel differs from 0 by more
-    than ``threshold_mean``; or, with ``range``, its standard deviation lies outside [0.25, 4], or no value
-    at all is below 0.
+    than ``threshold_mean``; or, with ``range``, its standard deviation lies outside [0.25, 4] (below 0.001
+    the images hold nothing), or no value at all is below 0.
     What to do: ``data.stats=data`` computes mean and standard deviation of the training images;
     ``imagenet`` fits pretrained weights.
     Differs from AWS: each channel is asked by itself and found by its axis, not by a tensor's name;
@@ -190,7 +196,13 @@ class CheckInputImages(Rule):
         mean, std = np.array(images.mean), np.array(images.std)
         channel = int(np.argmax(np.abs(mean)))
         what, value, threshold = "", 0.0, 0.0
-        if not np.isfinite(mean).all() or abs(mean[channel]) > self.threshold_mean:
+        if self.range and np.isfinite(std).all() and std.max() < _CONSTANT:
+            yield Finding(
+                images.step, images.epoch, f"channel {int(np.argmax(std))}", float(std.max()), _CONSTANT,
+                f"input images: they hold nothing, every value is about {mean[channel]:.3g}",
+                "look at them, and at what is done to them before the network: python data.py",
+            )  # fmt: skip
+        elif not np.isfinite(mean).all() or abs(mean[channel]) > self.threshold_mean:
             what, value, threshold = "the mean is not near 0", float(mean[channel]), self.threshold_mean
         elif self.range and not (std.min() >= 0.25 and std.max() <= 4):
             channel = int(np.argmax(np.abs(np.log(np.maximum(std, 1e-30)))))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from sweepmaker.config.rules import BOOLEAN, NOTHING, either, integer, number, one_of, several
-from sweepmaker.debugger.observations import Step
+from sweepmaker.debugger.observations import Evaluation, Step
 from sweepmaker.debugger.rules.base import Finding, Rule, Streak, first_of, layer
 
 _SKIPS_ALLOWED = 10  # samples in a row: a gradient scaler that only ever skips has a broken network
@@ -55,7 +55,7 @@ class VanishingGradient(Rule):
             largest = np.nanmax(means)
             # nothing learns at all: then there is nothing to compare with
             met &= (means < self.relative * largest) | (largest == 0)
-        found = self._streak.hold(met, self.patience)
+        found = self._streak.hold(met, self.patience, ~np.isnan(means))
         if not len(found):
             return
         smallest = first_of(found, means)
@@ -73,7 +73,8 @@ class VanishingGradient(Rule):
 class ExplodingTensor(Rule):
     """A number is no longer finite.
 
-    Condition: a loss, a gradient, a weight or an activation is NaN or infinite (``only_nan``: NaN only).
+    Condition: a loss (of training or validation), a gradient, a weight or an activation is NaN or infinite
+    (``only_nan``: NaN only).
     What to do: a lower learning rate, a warm-up, gradient clipping; with fp16 bfloat16 or float32 instead;
     look for a logarithm or a division of zero in a loss of your own.
     Differs from AWS: ``collection_names`` chooses among losses, gradients, weights and activations instead
@@ -97,8 +98,15 @@ class ExplodingTensor(Rule):
 
     def __post_init__(self) -> None:
         self._skipped = 0
+        self._lr = self._peak_lr = 0.0
+
+    def on_evaluation(self, evaluation: Evaluation) -> Iterable[Finding]:
+        loss = evaluation.loss
+        if "losses" in self.collection_names and loss is not None and self._is_bad(loss):
+            yield self._finding(evaluation, "valid/loss", loss)
 
     def on_step(self, step: Step) -> Iterable[Finding]:
+        self._lr, self._peak_lr = step.lr, step.peak_lr
         self._skipped = self._skipped + 1 if step.skipped else 0
         for collection in self.collection_names:
             if collection == "losses":
@@ -134,12 +142,12 @@ class ExplodingTensor(Rule):
     def _is_bad(self, value: float) -> bool:
         return value != value or (not self.only_nan and abs(value) == float("inf"))
 
-    def _finding(self, step: Step, where: str, value: float) -> Finding:
+    def _finding(self, seen: Step | Evaluation, where: str, value: float) -> Finding:
         return Finding(
-            step.step, step.epoch, where, value, float("inf"),
+            seen.step, seen.epoch, where, value, float("inf"),
             "exploding: a value is no longer finite, and from here on the weights may be worthless",
-            f"a lower learning rate (now {step.lr:.3g}) or gradient clipping",
-            f"lr={step.peak_lr / 10:.2g}" if step.lr > 0 else "trainer.gradient_clip_val=1.0",
+            f"a lower learning rate (now {self._lr:.3g}) or gradient clipping",
+            f"lr={self._peak_lr / 10:.2g}" if self._lr > 0 else "trainer.gradient_clip_val=1.0",
         )  # fmt: skip
 
 
@@ -178,7 +186,7 @@ class AllZero(Rule):
         for collection in self.collection_names:
             zero = shares[collection]
             met = step.names.matrices & (zero >= self.threshold)
-            found = self._streaks[collection].hold(met, self.patience)
+            found = self._streaks[collection].hold(met, self.patience, ~np.isnan(zero))
             if len(found):
                 place = first_of(found, zero, largest=True)
                 yield Finding(

@@ -12,6 +12,7 @@ from sweepmaker.debugger.observations import Evaluation, Step
 from sweepmaker.debugger.rules.base import Finding, Rule
 
 _BEGIN = 10  # batches whose mean loss is that of the beginning
+_GAIN = 0.01  # of all validation images: more than chance moves to and fro
 _LEARNED = 0.8  # of the first loss: a validation loss below this has seen something in the data
 
 
@@ -31,7 +32,8 @@ class LossNotDecreasing(Rule):
     Differs from AWS: ``smooth`` and ``settled_percent`` are ours: ten steps of raw batch losses rise by
     chance all the time, and a run that has learned its data is meant to level off. ``mode`` TRAIN takes
     training losses, EVAL validation losses (one each validation, so ``num_steps`` is optimizer steps there
-    too); AWS's GLOBAL, which mixes them, is TRAIN here. AWS documents the two percentages, not how they
+    too); AWS's GLOBAL, which mixes them, is TRAIN here. Training losses of a module with several optimizers
+    are not asked: those of a GAN are not meant to fall. AWS documents the two percentages, not how they
     combine.
     Example: labels shuffled: 2.31 in the first 200 steps, 2.305 in the next: it fell by 0.2 % < 1 %.
     """
@@ -59,7 +61,7 @@ class LossNotDecreasing(Rule):
         self._checked: int | None = None
 
     def on_step(self, step: Step) -> Iterable[Finding]:
-        if self.mode == "EVAL" or not step.losses:
+        if self.mode == "EVAL" or not step.losses or step.names.optimizers > 1:
             return ()
         if not self.smooth:
             return self._compare(step.step, step.epoch, step.loss)
@@ -119,13 +121,15 @@ class Overfit(Rule):
 
     Condition: (validation loss - training loss) / training loss > ``ratio_threshold`` at ``patience``
     validations in a row, from ``start_step`` on. With ``rise`` the validation loss must also lie above its
-    best by this share, and its best must show that something was learned.
+    best by this share, its best must show that something was learned, and no more images may be recognised
+    than before (by more than one in a hundred).
     What to do: more data or augmentation, dropout, weight decay, label smoothing, fewer epochs, or a frozen
     backbone (``model.finetune=head``).
     Differs from AWS: the unit is one validation; AWS compares saved steps. ``rise`` is ours: a gap between
-    a training loss of 0.01 and a validation loss of 0.02 is a ratio of 1 and no reason to stop. The
-    training loss is the mean of the second half of the epoch, and label smoothing is taken out of it, which
-    would hide the gap; mixup, dropout and strong augmentation still make it look larger than it is.
+    a training loss of 0.01 and a validation loss of 0.02 is a ratio of 1 and no reason to stop; and in the
+    first epochs from scratch the loss of a few wild answers may rise while ever more images are recognised.
+    The training loss is the mean of the second half of the epoch, and label smoothing is taken out of it,
+    which would hide the gap; mixup, dropout and strong augmentation still make it look larger than it is.
     Example: 40 images, epoch 12: training 0.02, validation 1.9, best 1.2.
     """
 
@@ -145,6 +149,7 @@ class Overfit(Rule):
         self._count = 0
         self._best = math.inf
         self._first = 0.0
+        self._most = math.inf
 
     def on_step(self, step: Step) -> Iterable[Finding]:
         if not self._first and step.losses:
@@ -162,6 +167,7 @@ class Overfit(Rule):
         met = evaluation.step >= self.start_step and ratio > self.ratio_threshold
         if self.rise is not None:
             met &= self._best < _LEARNED * self._first and loss > (1 + self.rise) * self._best
+            met &= not self._recognises_more(evaluation)
         self._count = self._count + 1 if met else 0
         if self._count >= self.patience:
             best = f", {self._best:.3g} at its best" if self._best < loss else ""
@@ -171,6 +177,15 @@ class Overfit(Rule):
                 "more images or augmentation, dropout, weight decay; or fewer epochs, or a frozen backbone",
                 "optimizer.weight_decay=0.1",
             )  # fmt: skip
+
+    def _recognises_more(self, evaluation: Evaluation) -> bool:
+        """Than at the best validation before; False where predictions are not known."""
+        if not evaluation.support or not evaluation.correct or not sum(evaluation.support):
+            return False
+        share = sum(evaluation.correct) / sum(evaluation.support)
+        more = share > self._most + _GAIN
+        self._most = share if math.isinf(self._most) else max(self._most, share)
+        return more
 
 
 @dataclass
@@ -200,6 +215,7 @@ class Overtraining(Rule):
         self._best = {"train/loss": math.inf, "valid/loss": math.inf}
         self._waited = {"train/loss": 0, "valid/loss": 0}
         self._best_epoch = {"train/loss": 0, "valid/loss": 0}
+        self._improvements = {"train/loss": 0, "valid/loss": 0}
 
     def on_evaluation(self, evaluation: Evaluation) -> Iterable[Finding]:
         pairs = (
@@ -211,15 +227,22 @@ class Overtraining(Rule):
                 continue  # not finite: ExplodingTensor's
             if loss < self._best[name] - self.delta:
                 self._best[name], self._waited[name] = loss, 0
+                self._improvements[name] += 1
                 self._best_epoch[name] = evaluation.epoch
             else:
                 self._waited[name] += 1
             if self._waited[name] >= patience:
-                epochs = self._best_epoch[name] + 1
-                yield Finding(
-                    evaluation.step, evaluation.epoch, name, float(self._waited[name]), float(patience),
-                    f"overtraining: {self._waited[name]} validations without a loss better than "
-                    f"{self._best[name]:.3g} (epoch {self._best_epoch[name]})",
-                    f"fewer epochs, or early stopping: {epochs} of {evaluation.epoch + 1} epochs were enough",
-                    f"epochs={epochs}",
-                )  # fmt: skip
+                yield self._finding(evaluation, name, patience)
+
+    def _finding(self, evaluation: Evaluation, name: str, patience: int) -> Finding:
+        waited, epochs = self._waited[name], self._best_epoch[name] + 1
+        advice = f"fewer epochs, or early stopping: {epochs} of {evaluation.epoch + 1} epochs were enough"
+        improved = self._improvements[name] > 1
+        if not improved:  # the first is the best: fewer epochs would not have made a model
+            advice = "it has never got better: look at labels and learning rate; more images, other weights"
+        return Finding(
+            evaluation.step, evaluation.epoch, name, float(waited), float(patience),
+            f"overtraining: {waited} validations without a loss better than {self._best[name]:.3g} "
+            f"(epoch {self._best_epoch[name]})",
+            advice, f"epochs={epochs}" if improved else None,
+        )  # fmt: skip

@@ -48,13 +48,14 @@ class WeightUpdateRatio(Rule):
     def on_step(self, step: Step) -> Iterable[Finding]:
         before = step.column("weight_mean")
         ratio = step.column("update_mean") / (before + self.epsilon)
-        counts = step.names.matrices & (before > 0) & ~np.isnan(step.column("grad_mean")) & (not step.skipped)
-        large = self._large.hold(counts & (ratio > self.large_threshold), self.patience)
+        known = ~np.isnan(step.column("grad_mean")) & ~np.isnan(ratio)
+        counts = step.names.matrices & (before > 0) & known & (not step.skipped)
+        large = self._large.hold(counts & (ratio > self.large_threshold), self.patience, known)
         trains = self._schedule.trains(step)
         tiny = counts & (ratio < self.small_threshold) & trains
         if (ratio[counts] > 0).any():
             tiny &= ratio > 0  # no learning rate moves what the optimizer does not have
-        small = self._small.hold(tiny, self.patience)
+        small = self._small.hold(tiny, self.patience, known)
         for found, threshold, much in (
             (large, self.large_threshold, True),
             (small, self.small_threshold, False),
@@ -117,16 +118,20 @@ class UnchangedTensor(Rule):
             # nothing is decided by a step that could not change anything
             if not trains:
                 return
-            found = self._streak.hold(step.names.matrices & (step.column("update_max") == 0), self.num_steps)
+            change = step.column("update_max")  # NaN: its optimizer did not step this time
+            met = step.names.matrices & (change == 0)
+            found = self._streak.hold(met, self.num_steps, ~np.isnan(change))
             if len(found):
                 name = step.names.parameters[int(found[0])]
                 yield self._finding(step, layer(name), f"{len(found)} weights should train and never change")
 
     def _finding(self, step: Step, where: str, what: str) -> Finding:
-        return Finding(
-            step.step, step.epoch, where, 0.0, self.rtol if where == "loss" else 0.0, f"unchanged: {what}",
-            "give it to the optimizer and to the loss, or freeze it with requires_grad_(False)",
-        )  # fmt: skip
+        of_loss = where == "loss"
+        advice = "give it to the optimizer and to the loss, or freeze it with requires_grad_(False)"
+        if of_loss:
+            advice = "look at the images (python data.py), and whether the loss depends on the weights at all"
+        threshold = self.rtol if of_loss else 0.0
+        return Finding(step.step, step.epoch, where, 0.0, threshold, f"unchanged: {what}", advice)
 
 
 @dataclass

@@ -41,7 +41,7 @@ def curves_of(path: Path, record: Mapping[str, Any]) -> str:
     for group in first:
         shown = []
         for name in groups[group]:
-            step, values = columns.get("step", columns[name] * 0), columns[name]
+            step, values = columns.get("step", np.zeros_like(columns[name])), columns[name]
             there = np.isfinite(values) & np.isfinite(step)
             if there.any():
                 shown.append(Curve(name, step[there], values[there]))

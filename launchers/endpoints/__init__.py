@@ -1,0 +1,1 @@
+"""From a model to an endpoint: what is deployed, its requests, waiting, clearing up."""

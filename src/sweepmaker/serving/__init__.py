@@ -1,0 +1,1 @@
+"""A trained model answers: its artifact, the handler (``inference.py``), engines, the server, a CSV."""

@@ -1,0 +1,79 @@
+"""A LightningModule of the user's own, built from the code that its artifact holds."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import hydra.utils
+from torch import nn
+
+from sweepmaker.config.errors import UserError
+
+
+def build(code: Path, architecture: Mapping[str, Any], num_classes: int) -> nn.Module:
+    """Build it as training did, from ``target`` and ``config``; this runs the code in ``code``.
+
+    Args:
+        code: the artifact's folder with the module's package or file.
+        architecture: of ``model.json``.
+        num_classes: given to a module that takes it.
+
+    Raises:
+        UserError: it cannot be imported or built.
+    """
+    target = architecture["target"]
+    kind = _import(code, target)
+    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+        raise UserError(f"{target} is no torch module")
+    config = dict(architecture.get("config") or {}) | {"_target_": target}
+    parameters = inspect.signature(kind).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if num_classes and "num_classes" not in config and ("num_classes" in parameters or takes_any):
+        config["num_classes"] = num_classes
+    given = {name: _argument(value) for name, value in config.items() if not name.startswith("_")}
+    network = kind(**given)
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def _argument(value: Any) -> Any:
+    """As Hydra gave it to the constructor in training: nodes with a ``_target_`` are objects."""
+    return hydra.utils.instantiate(value) if isinstance(value, dict | list) else value
+
+
+def _import(code: Path, target: str) -> Any:
+    name, _, attribute = target.rpartition(".")
+    try:
+        module = _module(code, name)
+        found: Any = module
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        return found
+    except Exception as error:  # a user's module may raise anything
+        raise UserError(f"{target} cannot be imported from {code}: {error}") from error
+
+
+def _module(code: Path, name: str) -> ModuleType:
+    top, last = name.partition(".")[0], name.rpartition(".")[2]
+    if (code / top).is_dir() or (code / f"{top}.py").is_file():
+        # first, so that it is the code that was trained, whatever this checkout has now
+        if str(code) not in sys.path:
+            sys.path.insert(0, str(code))
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+    lone = code / f"{last}.py"  # a file alone of a package that was too large to keep
+    if not lone.is_file():
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(last, lone)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(last, module)
+    spec.loader.exec_module(module)
+    return module

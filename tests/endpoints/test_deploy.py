@@ -1,0 +1,199 @@
+"""Deployments sent: to the embedded services in this process, with a small container behind the endpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launchers.embedded.root import BUCKET
+from launchers.endpoints import standing
+from sweepmaker.config.errors import ConfigError, UserError
+from sweepmaker.run.interrupt import Interrupted
+from tests.embedded.hosting import Site, container, site
+from tests.endpoints.deploying import a_run, at, deploy, last_json
+from tests.images import photo_jpeg
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return a_run(tmp_path_factory.mktemp("here") / "outputs" / "2026-11-23" / "10-00-00")
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        container(patch, folder)
+        with site(folder / "root") as found:
+            yield found
+
+
+@pytest.fixture
+def account(one: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(standing, "_LOOK_S", 0.05)
+    return at(one, monkeypatch)
+
+
+def names(one: Site) -> dict[str, list[str]]:
+    """What is there of each kind."""
+    return {
+        "endpoints": [found["EndpointName"] for found in one.client.list_endpoints()["Endpoints"]],
+        "configs": [
+            found["EndpointConfigName"] for found in one.client.list_endpoint_configs()["EndpointConfigs"]
+        ],
+        "models": [found["ModelName"] for found in one.client.list_models()["Models"]],
+    }
+
+
+NOTHING: dict[str, list[str]] = {"endpoints": [], "configs": [], "models": []}
+
+
+def test_a_run_is_deployed_asked_and_deleted(
+    run: Path, one: Site, account: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy("action=deploy", f"run={run}", "name=dogs", "confirm=true", *account)
+    told = capsys.readouterr()
+    assert last_json(told.out) == {"name": "dogs", "status": "InService", "region": "us-east-1"}
+    lines = told.err.splitlines()
+    price = next(index for index, line in enumerate(lines) if "1 instance hour each hour" in line)
+    assert price < next(index for index, line in enumerate(lines) if line.startswith("uploaded"))
+    assert "python deploy.py action=delete name=dogs" in told.err
+    address = one.client.describe_model(ModelName="dogs")["PrimaryContainer"]["ModelDataUrl"]
+    assert re.fullmatch(rf"s3://{BUCKET}/sweepmaker/models/[0-9a-f]{{32}}/model\.tar\.gz", address)
+
+    (tmp_path / "a.jpg").write_bytes(photo_jpeg())
+    deploy("action=invoke", "name=dogs", f"images={tmp_path / 'a.jpg'}", *account)
+    answer = last_json(capsys.readouterr().out)
+    assert {"model.json", "model.safetensors"} <= set(answer["files"])
+    assert answer["headers"]["content-type"] == "image/jpeg"
+    deploy("action=list", *account)
+    assert re.search(r"dogs +InService", capsys.readouterr().out)
+
+    with pytest.raises(ConfigError, match="of this name already"):
+        deploy("action=deploy", f"run={run}", "name=dogs", "confirm=true", *account)
+    assert names(one) == {"endpoints": ["dogs"], "configs": ["dogs"], "models": ["dogs"]}
+
+    capsys.readouterr()
+    deploy("action=delete", "name=dogs", "dry_run=true", *account)
+    shown = json.loads(capsys.readouterr().out)["requests"]
+    assert [found["operation"] for found in shown] == [
+        "delete_endpoint", "delete_endpoint_config", "delete_model",
+    ]  # fmt: skip
+    assert names(one)["endpoints"] == ["dogs"]
+    deploy("action=delete", "name=dogs", *account)
+    assert set(last_json(capsys.readouterr().out)["deleted"]) == {"endpoint", "endpoint config", "model"}
+    assert names(one) == NOTHING
+    with pytest.raises(UserError, match="there is no endpoint dogs"):
+        deploy("action=delete", "name=dogs", *account)
+
+
+def test_an_endpoint_that_fails_leaves_nothing_and_says_why(
+    run: Path, one: Site, account: list[str], tmp_path: Path
+) -> None:
+    dying = tmp_path / "outputs" / "dying"
+    a_run(dying)
+    (dying / "model" / "text").write_text("dies")  # what the small container reads
+    with pytest.raises(UserError) as caught:
+        deploy("action=deploy", f"run={dying}", "name=dying", "confirm=true", *account)
+    assert "did not pass the ping health check" in caught.value.message
+    assert "no such weights" in caught.value.message  # the end of its log
+    assert "nothing is left" in str(caught.value.fix)
+    assert names(one) == NOTHING
+
+
+def test_a_deployment_that_is_refused_half_way_leaves_nothing(
+    run: Path, one: Site, account: list[str]
+) -> None:
+    one.put_model("x/model.tar.gz", {"text": ""})
+    machine = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    one.client.create_model(
+        ModelName="theirs",
+        PrimaryContainer={"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/x/model.tar.gz"},
+    )
+    one.client.create_endpoint_config(
+        EndpointConfigName="taken",
+        ProductionVariants=[{"VariantName": "v", "ModelName": "theirs", **machine}],
+    )
+    with pytest.raises(ConfigError, match="endpoint config of this name already"):
+        deploy("action=deploy", f"run={run}", "name=taken", "confirm=true", *account)
+    # the model that was made is gone again, and what somebody else made is not touched
+    assert names(one) == {"endpoints": [], "configs": ["taken"], "models": ["theirs"]}
+    with pytest.raises(UserError, match=r"was not made by deploy\.py"):
+        deploy("action=delete", "name=taken", *account)
+    one.client.delete_endpoint_config(EndpointConfigName="taken")
+    one.client.delete_model(ModelName="theirs")
+
+
+def test_interrupted_while_waiting_the_endpoint_goes_on_and_the_way_out_is_told(
+    run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def interrupted(*_: Any) -> None:
+        raise Interrupted(2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(standing, "wait", interrupted)
+        with pytest.raises(Interrupted):
+            deploy("action=deploy", f"run={run}", "name=going", "confirm=true", *account)
+    assert "to end it: python deploy.py action=delete name=going" in capsys.readouterr().err
+    deploy("action=delete", "name=going", *account)  # also while it is being made
+    assert names(one) == NOTHING
+
+
+def test_nobody_to_ask_while_waiting_does_not_end_the_endpoint(
+    run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> None:
+        raise UserError("the connection to AWS broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(standing, "described", lost)
+        with pytest.raises(UserError, match=r"to end it: .* name=lost"):
+            deploy("action=deploy", f"run={run}", "name=lost", "confirm=true", *account)
+    assert one.ended("lost")["EndpointStatus"] == "InService"
+    deploy("action=delete", "name=lost", *account)
+
+
+def test_a_half_made_deployment_is_deleted_by_its_name(
+    run: Path, one: Site, account: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy("action=deploy", f"run={run}", "name=half", "confirm=true", "wait=false", *account)
+    assert last_json(capsys.readouterr().out)["status"] == "Creating"
+    one.ended("half")
+    one.client.delete_endpoint(EndpointName="half")
+    one.ended("half", "Deleting") if names(one)["endpoints"] else None
+    deploy("action=delete", "name=half", *account)
+    assert names(one) == NOTHING
+
+
+def test_a_model_is_registered_and_waits(
+    run: Path, one: Site, account: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in (1, 2):  # no confirm: no money starts running
+        deploy("action=deploy", f"run={run}", "register=dogs", *account)
+        told = last_json(capsys.readouterr().out)
+        assert told["package"].endswith(f":model-package/dogs/{version}")
+        assert told["status"] == "PendingManualApproval"
+    package = one.client.describe_model_package(ModelPackageName=told["package"])
+    assert package["CustomerMetadataProperties"]["sweepmaker:run"] == "outputs/2026-11-23/10-00-00"
+    assert names(one) == NOTHING
+
+
+def test_what_the_endpoint_refuses_is_shown(run: Path, one: Site, account: list[str], tmp_path: Path) -> None:
+    deploy("action=deploy", f"run={run}", "name=picky", "confirm=true", *account)
+    (tmp_path / "a.png").write_bytes(b"415")  # the small container answers with this status
+    with pytest.raises(UserError, match="endpoint picky answered 415: you asked for it"):
+        deploy("action=invoke", "name=picky", f"images={tmp_path / 'a.png'}", *account)
+    for image, told in (("none.jpg", "cannot be read"), ("notes.txt", "no image file by its name")):
+        with pytest.raises(UserError, match=told):
+            deploy("action=invoke", "name=picky", f"images={tmp_path / image}", *account)
+    with pytest.raises(ConfigError, match="which image"):
+        deploy("action=invoke", "name=picky", *account)
+    deploy("action=delete", "name=picky", *account)
+    with pytest.raises(UserError, match="not found"):
+        deploy("action=invoke", "name=picky", f"images={tmp_path / 'a.png'}", *account)
