@@ -20,6 +20,7 @@ _OF_PARAMETERS: dict[str, Values] = {
     "mad": ([None, 6, 0.5], [0, -1, "six"]),
     "stddev": ([3, 0.5], [0, None]),
     "n_outliers": ([0, 10], [-1, 0.5, None]),
+    "few_images": ([0, 4], [-1, 0.5, None]),
     "per_minute": ([None, 0.2], [0, -1, "a"]),
     "rank_threshold": ([0, 0.2, 3], [-0.1, None]),
 }

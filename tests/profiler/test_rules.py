@@ -15,6 +15,7 @@ from tests.profiler.recorded import Profile, judged, preset, profile
 
 WAITING = {"data_wait": 0.5, "forward": 0.2, "backward": 0.3}
 VALIDATING = {"validation": 0.5, "forward": 0.2, "backward": 0.3}
+SMALL = {"optimizer": 0.2, "forward": 0.3, "backward": 0.5}
 AROUND = {"callbacks": 0.5, "loop": 0.2, "forward": 0.3}
 CPU_ONLY: dict[str, Any] = {"busy": (), "accelerator": "cpu", "gpus": []}
 
@@ -66,6 +67,7 @@ def test_a_healthy_run_fires_nothing(name: str, seconds: float, busy: tuple[floa
         ("Dataloader", {"phases": WAITING, "loader_num_workers": 1}, "data.num_workers=3"),
         ("StepOutlier", {"step": lambda n: 0.1 if n % 50 else 2.0}, None),
         ("StepOverhead", {"phases": AROUND, "memory": 10}, "batch_size=128"),
+        ("StepOverhead", {"phases": SMALL, "batch_size": 4, "memory": 10}, "batch_size=16"),
         ("StepOverhead", {"phases": AROUND, "memory": 10, "steps_per_epoch": 20}, "batch_size=64"),
         ("StepOverhead", {"phases": AROUND, "memory": 10, "steps_per_epoch": 9}, None),
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 1}, "trainer.threads=4"),
@@ -221,6 +223,11 @@ def test_other_programs_on_the_machine_are_told(own: float | None, told: bool) -
         made.add_sample(60 + number / 2, found, [90.0] * 4, (), training=True)
     sentences = judged(made).sentences
     assert ("other programs used 60 % of the cores" in sentences[0]) is told
+
+
+def test_the_same_share_is_no_finding_with_a_batch_of_some_size() -> None:
+    assert "StepOverhead" not in fired(profile(preset(), phases=SMALL, batch_size=8))
+    assert "StepOverhead" not in fired(profile(preset(), phases={"backward": 1.0}, batch_size=1))
 
 
 def test_uneven_steps_on_a_busy_machine_are_laid_to_the_others() -> None:

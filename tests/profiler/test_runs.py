@@ -170,6 +170,16 @@ def test_a_run_that_is_broken_off_has_its_report_and_goes_on_with_it(tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_real_network_on_a_tiny_batch_is_told_to_take_a_larger_one(tmp_path: Path) -> None:
+    words = [*TINY, "epochs=1", "test=false", "debugger=none"]
+    before, _ = run(tmp_path / "slow", [*words, "batch_size=2"])
+    override = before["rules"]["StepOverhead"]["override"]
+    assert override == "batch_size=8", before["rules"]["StepOverhead"]
+    after, _ = run(tmp_path / "fast", [*words, override])
+    assert after["images_per_second"] >= 1.5 * before["images_per_second"], (before, after)
+
+
+@pytest.mark.slow
 def test_steps_that_the_debugger_samples_are_not_called_outliers(tmp_path: Path) -> None:
     ended = train(
         *TINY, "epochs=2", "debugger.every_n_steps=4", "test=false", f"hydra.run.dir={tmp_path}/run"

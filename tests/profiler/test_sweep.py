@@ -35,6 +35,14 @@ def leave(run: Path, lr: str, *triggered: str, override: str | None = None, page
         (run / "profiler" / "report.html").write_text("<!DOCTYPE html>")
 
 
+def test_numbers_that_a_search_made_are_short(tmp_path: Path) -> None:
+    leave(tmp_path / "0", "0.004430375245218269")
+    leave(tmp_path / "1", "1.4430375245218269e-05")
+    leave(tmp_path / "2", "0.5")
+    page = (sweep.write(tmp_path) or tmp_path).read_text()
+    assert all(word in page for word in ("lr=0.00443038<", "lr=1.44304e-05<", "lr=0.5<"))
+
+
 def test_runs_are_listed_with_what_differs(tmp_path: Path) -> None:
     leave(tmp_path / "0", "1e-3", "DataWait", override="data.num_workers=2")
     leave(tmp_path / "2", "1e-2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,10 @@ from sweepmaker.profiler.report.markup import document, paragraph, seconds, text
 from sweepmaker.run import atomic
 
 PAGE = "profiler.html"
+_COLUMNS = {"run": "words", "what differs": "words", "result": "words", "time": "number",
+            "images/s": "number", "what its rules found": "words"}  # fmt: skip
+# More digits than anyone reads; the report has all of them.
+_LONG = re.compile(r"(?<==)\d+\.\d{6,}(e-?\d+)?$")
 _LARGEST = 1_000_000  # bytes of a summary
 
 
@@ -39,8 +44,7 @@ def _page(folder: Path, found: Mapping[Path, dict[str, Any]], records: Mapping[P
     lines = [list(map(str, _list(records[run], "overrides"))) for run in found]
     common = set(lines[0]).intersection(*lines) if len(lines) > 1 else set()
     rows = "\n".join(_row(run, found[run], records[run], common) for run in found)
-    heads = "".join(f'<th scope="col" class="words">{name}</th>' for name in (
-        "run", "what differs", "result", "time", "images/s", "what its rules found"))  # fmt: skip
+    heads = "".join(f'<th scope="col" class="{kind}">{name}</th>' for name, kind in _COLUMNS.items())
     title = f"{folder.parent.name}/{folder.name}"
     body = f"""<header><h1>Profiles of {text(title)}</h1>{_summary(found)}</header>
 <main><section><div class="scroll" tabindex="0"><table><thead><tr>{heads}</tr></thead>
@@ -62,12 +66,13 @@ def _summary(found: Mapping[Path, dict[str, Any]]) -> str:
     lines = paragraph(f"{len(found)} runs. Rules that found something: {said}.")
     if advice:
         override, count = advice.most_common(1)[0]
-        lines += paragraph(f"The change that would help most of them ({count}): {override}.", "advice")
+        lines += paragraph(f"Recommended most often, to {count} of them: {override}.", "advice")
     return lines
 
 
 def _row(run: Path, profile: Mapping[str, Any], record: Mapping[str, Any], common: set[str]) -> str:
-    own = " ".join(str(line) for line in _list(record, "overrides") if str(line) not in common)
+    lines = [str(line) for line in _list(record, "overrides") if str(line) not in common]
+    own = " ".join(_LONG.sub(lambda found: f"{float(found[0]):.6g}", line) for line in lines)
     objective = record.get("objective")
     result = str(profile.get("state") or record.get("state", "unknown"))  # run.json is the last to know
     if isinstance(objective, dict) and isinstance(objective.get("value"), int | float):
@@ -82,7 +87,8 @@ def _row(run: Path, profile: Mapping[str, Any], record: Mapping[str, Any], commo
     link = f'<a href="{quote(run.name)}/profiler/report.html">{name}</a>' if page.is_file() else name
     parts = [link, words(own), text(result), text(seconds(spent)),
              text(f"{speed:.0f}") if isinstance(speed, int | float) else "", words(said)]  # fmt: skip
-    return "<tr>" + "".join(f'<td class="words">{part}</td>' for part in parts) + "</tr>"
+    cells = (f'<td class="{kind}">{part}</td>' for kind, part in zip(_COLUMNS.values(), parts, strict=True))
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _spent(split: Any) -> float:

@@ -64,7 +64,8 @@ th, td { padding: .3rem .75rem .3rem 0; text-align: right; border-bottom: 1px so
   vertical-align: top; }
 th, td { white-space: nowrap; }
 th:first-child, td:first-child, td.words { white-space: normal; }
-th:first-child, td:first-child { text-align: left; min-width: 6.5rem; }
+th:first-child, td:first-child { text-align: left; }
+th.number:first-child, td:first-child:not(.words) { min-width: 6.5rem; }
 th.words, td.words { text-align: left; }
 td.words:last-child { min-width: 12rem; }
 details { border-bottom: 1px solid var(--line); padding: .5rem 0; }

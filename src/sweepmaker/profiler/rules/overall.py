@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sweepmaker.profiler import ranks
-from sweepmaker.profiler.phases import PHASES, STEP
+from sweepmaker.profiler.phases import CALLBACKS, LOOP, OPTIMIZER, PHASES, STEP
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules.batches import larger_batch
 from sweepmaker.profiler.rules.gpu import box
@@ -99,8 +99,16 @@ def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         f"{around:.0f} % of the training time went to callbacks and the loop around the model "
         f"(limit: {parameters['threshold']:g} %), a step takes {1000 * median:.3g} ms."
     )
-    if around <= parameters["threshold"] and median >= parameters["least_step_ms"] / 1000:
+    images, fixed = profile.facts.get("batch_size"), _fixed(profile)
+    few = isinstance(images, int) and images <= parameters["few_images"] and fixed > parameters["fixed"]
+    if around <= parameters["threshold"] and median >= parameters["least_step_ms"] / 1000 and not few:
         return Verdict(False, sentence, datapoints=profile.count, details=details)
+    if around <= parameters["threshold"] and few:
+        around = fixed
+        sentence = (
+            f"With a batch of {images}, {fixed:.0f} % of the training time went to what a batch of any size "
+            f"costs as well (optimizer, callbacks, loop; limit: {parameters['fixed']:g} %)."
+        )
     override = larger_batch(profile)
     advice = "A step is too small for what surrounds it: raise the batch size, and the learning rate with it."
     if not knows(profile, "batch_size"):
@@ -108,3 +116,9 @@ def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     gain = 1 / max(1 - 0.75 * around / 100, 0.25) * (1.5 if median < 0.001 else 1.0)
     return Verdict(True, sentence, advice, override, gain=min(3.0, gain),
                    datapoints=profile.count, details=details)  # fmt: skip
+
+
+def _fixed(profile: Profile) -> float:
+    """Percent of the training time that does not depend on how many images a step has."""
+    seconds = sum(float(profile.totals[phase]) for phase in (OPTIMIZER, CALLBACKS, LOOP))
+    return 100 * seconds / profile.training_s if profile.training_s else 0.0
