@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launchers.aws import refusals
+from launchers.aws.answers import WITHOUT_ACCOUNT, Refusal, message, sign_in
 from launchers.aws.masking import masked
-from launchers.aws.refusals import WITHOUT_ACCOUNT, Refusal, message, sign_in
 from sweepmaker.config.errors import UserError
 
 _NO_ADDRESS = ("EndpointConnectionError", "UnknownEndpointError", "EndpointResolutionError")

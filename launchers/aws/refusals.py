@@ -4,83 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
-from launchers.aws.masking import masked
-from sweepmaker.config.errors import ConfigError, UserError
-
-PERMISSIONS = "docs/aws-permissions.md"
-WITHOUT_ACCOUNT = (
-    "without an AWS account: where=embedded runs it on this machine, dry_run=true shows what would be sent"
-)
-
-# what S3 wants to be allowed, where its refusal does not say
-_S3_ACTIONS = {
-    "HeadBucket": "s3:ListBucket",
-    "ListObjectsV2": "s3:ListBucket",
-    "HeadObject": "s3:GetObject",
-    "GetObject": "s3:GetObject",
-    "PutObject": "s3:PutObject",
-    "CreateMultipartUpload": "s3:PutObject",
-    "UploadPart": "s3:PutObject",
-    "CompleteMultipartUpload": "s3:PutObject",
-    "AbortMultipartUpload": "s3:AbortMultipartUpload",
-}
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A service's error answer."""
-
-    code: str
-    message: str
-    operation: str
-    """As the API names it: ``CreateTrainingJob``."""
-    status: int
-    """Of HTTP."""
-    bucket_region: str
-    """Where S3 says that the bucket is; empty where it does not."""
-    retries: int
-    where: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, error: Any, where: Mapping[str, Any]) -> Refusal:
-        """From a botocore ``ClientError``."""
-        answer = error.response.get("Error", {})
-        about = error.response.get("ResponseMetadata", {})
-        region = answer.get("Region") or about.get("HTTPHeaders", {}).get("x-amz-bucket-region") or ""
-        return cls(
-            code=str(answer.get("Code", "")),
-            message=str(answer.get("Message", "")).strip(),
-            operation=str(error.operation_name),
-            status=int(about.get("HTTPStatusCode") or 0),
-            bucket_region=str(region),
-            retries=int(about.get("RetryAttempts") or 0),
-            where=where,
-        )
-
-    @property
-    def to_s3(self) -> bool:
-        return self.operation in _S3_ACTIONS
-
-
-def message(
-    text: str, *, key: str | None = None, allowed: str | None = None, fix: str | None = None
-) -> UserError:
-    """The error to raise, masked; one that a key of the config mends is a `ConfigError`."""
-    kind = ConfigError if key else UserError
-    return kind(
-        masked(text), key=key, allowed=masked(allowed) if allowed else None, fix=masked(fix) if fix else None
-    )
-
-
-def sign_in(where: Mapping[str, Any]) -> str:
-    """What to type to get fresh credentials."""
-    profile = where.get("profile") or os.environ.get("AWS_PROFILE")
-    return "aws sso login" + (f" --profile {shlex.quote(str(profile))}" if profile else "")
+from launchers.aws.answers import PERMISSIONS, S3_ACTIONS, Refusal, message, sign_in
+from sweepmaker.config.errors import UserError
 
 
 def explain(refusal: Refusal) -> UserError:
@@ -135,7 +62,7 @@ def _clock(refusal: Refusal) -> UserError:
 
 def _denied(refusal: Refusal) -> UserError:
     found = re.search(r"perform:? ([\w-]+:\w+)", refusal.message)
-    action = found[1] if found else _S3_ACTIONS.get(refusal.operation, f"sagemaker:{refusal.operation}")
+    action = found[1] if found else S3_ACTIONS.get(refusal.operation, f"sagemaker:{refusal.operation}")
     resource = re.search(r"on resource:? (\S+)", refusal.message)
     on = f" on {resource[1].rstrip('.')}" if resource else ""
     if action.startswith("kms:"):
@@ -212,17 +139,17 @@ def _not_found(refusal: Refusal) -> UserError:
 
 def _quota(refusal: Refusal) -> UserError:
     limit = re.search(r"(?:limit|quota)s? '([^']+)' is ([\d,.]+)", refusal.message)
-    if limit is None:
-        name, what = "the one that the message names", f"a quota of the account is used up: {refusal.message}"
-    else:
-        name, what = (
-            repr(limit[1]),
-            f"the quota {limit[1]!r} of this account is {limit[2]}, and the job needs more",
-        )
+    what, less = "the job", "job.instance_type, job.instance_count, job.max_parallel_jobs"
+    if refusal.to_host:
+        what, less = "this", "endpoint.instance, endpoint.count, endpoint.serverless.memory_mb"
+    name, text = "the one that the message names", f"a quota of the account is used up: {refusal.message}"
+    if limit is not None:
+        name = repr(limit[1])
+        text = f"the quota {name} of this account is {limit[2]}, and {what} needs more"
     return message(
-        what,
+        text,
         fix=f"ask for more: Service Quotas > Amazon SageMaker > {name} (per region, takes hours to days); "
-        "or need less: job.instance_type, job.instance_count, job.max_parallel_jobs",
+        f"or need less: {less}",
     )
 
 
@@ -235,9 +162,8 @@ def _throttled(refusal: Refusal) -> UserError:
 
 
 def _in_use(refusal: Refusal) -> UserError:
-    return message(
-        f"the name is taken: {refusal.message}", key="job.name", fix="leave job.name out, or another one"
-    )
+    key = "name" if refusal.to_host else "job.name"
+    return message(f"the name is taken: {refusal.message}", key=key, fix=f"leave {key} out, or another one")
 
 
 def _validation(refusal: Refusal) -> UserError:

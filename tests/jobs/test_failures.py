@@ -149,6 +149,10 @@ CASES: dict[str, tuple[Exception, str | None, list[str]]] = {
         refusal("ResourceLimitExceeded", QUOTA),
         None, ["'ml.g5.xlarge for training job usage'", "is 0", "Service Quotas", "job.instance_type"],
     ),
+    "quota of endpoints": (
+        refusal("ResourceLimitExceeded", QUOTA.replace("training job", "endpoint"), "CreateEndpoint"),
+        None, ["'ml.g5.xlarge for endpoint usage'", "this needs more", "endpoint.instance"],
+    ),
     "quota without a name": (
         refusal("ServiceQuotaExceededException", "Too many"), None, ["Too many", "Service Quotas"],
     ),
@@ -157,6 +161,9 @@ CASES: dict[str, tuple[Exception, str | None, list[str]]] = {
     ),
     "S3 slows down": (refusal("SlowDown", "x", "PutObject", 503), None, ["slow down", "PutObject"]),
     "name in use": (refusal("ResourceInUse", "Job x exists"), "job.name", ["taken", "Job x exists"]),
+    "name of an endpoint in use": (
+        refusal("ConflictException", "x exists", "CreateEndpoint"), "name", ["taken", "x exists"],
+    ),
     "validation": (
         refusal("ValidationException", f"1 validation error: {ACCOUNT}"),
         None, ["1 validation error: 1234****9012"],

@@ -11,8 +11,8 @@ import pytest
 from botocore import xform_name
 
 from launchers import endpoints
+from launchers.aws.answers import PERMISSIONS, S3_ACTIONS
 from launchers.aws.clients import Clients
-from launchers.aws.refusals import _S3_ACTIONS, PERMISSIONS
 from launchers.jobs.submit import OPERATIONS
 from tests.images import class_tree
 from tests.jobs.aws import BUCKET
@@ -50,7 +50,7 @@ def test_a_policy_can_be_pasted(title: str, text: str) -> None:
 
 
 def test_an_upload_may_do_what_the_code_does() -> None:
-    assert section("`data.py") == set(_S3_ACTIONS.values())
+    assert section("`data.py") == set(S3_ACTIONS.values())
 
 
 def test_a_launch_may_create_and_describe() -> None:

@@ -24,7 +24,7 @@ from sweepmaker.data import ImageDataModule
 from sweepmaker.debugger import build as watching
 from sweepmaker.profiler.early import Early
 from sweepmaker.profiler.session import Profiling
-from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt
+from sweepmaker.run import artifact, auto, build, checkpoints, evaluation, interrupt, oversize
 from sweepmaker.run.csv_logger import MetricsCSV
 from sweepmaker.run.estimate import EstimateEpochs
 from sweepmaker.run.features import use_features
@@ -185,6 +185,10 @@ def train(
         state = "interrupted"
         interrupt.finish()  # it is being dealt with: the report takes less than a second
         raise
+    except (RuntimeError, ValueError) as error:
+        if (known := oversize.explained(error, cfg)) is None:
+            raise
+        raise known from error
     finally:
         profiling.finish(state)
     if record is not None:
