@@ -196,6 +196,22 @@ def test_compile_is_for_a_gpu(artifact: Artifact) -> None:
         assert error.value.allowed == "auto, onnx, eager, openvino, plain"
 
 
+def test_what_moves_to_a_gpu_is_a_copy(artifact: Artifact) -> None:
+    """The other engines fold and export the network where it was: ``meta`` stands for the GPU."""
+    network = artifact.network()
+    moved = Plain(network, "meta", channels_last=True)
+    assert {one.device.type for one in moved._network.parameters()} == {"meta"}
+    assert {one.device.type for one in network.parameters()} == {"cpu"}
+
+
+def test_a_network_that_cannot_be_folded_is_passed_over() -> None:
+    network = nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 1)), nn.BatchNorm2d(4)
+    ).eval()
+    with pytest.raises(Unavailable, match="its batch norms cannot be folded"):
+        Eager(network, 8, "cpu", channels_last=False)
+
+
 def test_folding_leaves_no_batch_norm_and_the_original_as_it_was(artifact: Artifact, images: Tensor) -> None:
     network = artifact.network()
     before = network(images)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from torch import Tensor
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.data.transforms import EvaluationTransform, normalise
+from sweepmaker.run.environment import available_cores
 from sweepmaker.serving import engines
 from sweepmaker.serving.artifact import Artifact, open_artifact
 from sweepmaker.serving.engines import Engine
 
 _AT_ONCE = 32  # images: more of them need memory and are no faster
+_RESIZERS = 8  # threads that keep a GPU busy; on a CPU every core has its own worker
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,25 @@ class Model:
     def logits(self, images: Sequence[Tensor]) -> Tensor:
         """float32 [N, C] on the CPU, of uint8 images [3, H, W] of any sizes."""
         parts = [
-            self.engine(self.normalised([self.pixels(image) for image in images[start : start + _AT_ONCE]]))
+            self.engine(self.normalised(self._resized(images[start : start + _AT_ONCE])))
             for start in range(0, len(images), _AT_ONCE)
         ]
         return torch.cat(parts)
+
+    def _resized(self, images: Sequence[Tensor]) -> list[Tensor]:
+        if self.engine.device == "cpu" or len(images) == 1:
+            return [self.pixels(image) for image in images]
+        return list(_resizers().map(self.pixels, images))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the logits."""
         return self.artifact.classes
+
+
+@functools.cache
+def _resizers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(_RESIZERS, available_cores()), thread_name_prefix="resize")
 
 
 def load(

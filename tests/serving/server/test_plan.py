@@ -33,6 +33,14 @@ def test_what_is_asked_for_is_done() -> None:
     assert plan.reason == "workers is set; 2 cores; batches of 4"
 
 
+def test_as_many_images_at_a_time_as_the_memory_is_enough_for() -> None:
+    plan = choose(cores=16, memory=10 * GB, each=GB, pixels=PIXELS, gpus=1)
+    assert 1 <= plan.batch < 32 and "images of 50,000,000 pixels at a time" in plan.reason
+    assert choose(cores=16, memory=10 * GB, each=GB, pixels=PIXELS, gpus=1, batch=32).batch == 32
+    alone = choose(cores=16, memory=8 * GB, each=GB // 3, pixels=PIXELS).workers
+    assert choose(cores=16, memory=8 * GB, each=GB // 3, pixels=PIXELS, batch=16).workers < alone
+
+
 def test_a_gpu_has_one_process_and_batches() -> None:
     plan = choose(cores=16, memory=64 * GB, each=GB, pixels=PIXELS, gpus=2)
     assert (plan.workers, plan.batch) == (2, 32)

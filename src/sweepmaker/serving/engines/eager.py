@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sweepmaker.run.disk import reason
 from sweepmaker.serving.engines.base import Unavailable
 
 
@@ -27,7 +28,8 @@ class Plain:
     def __init__(self, network: nn.Module, device: str, *, channels_last: bool) -> None:
         self.device = device
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        self._network = network.to(device)
+        # a copy: `network` stays where the other engines take it from
+        self._network = network if device == "cpu" else copy.deepcopy(network).to(device)
         if channels_last:
             self._network.to(memory_format=torch.channels_last)
 
@@ -54,16 +56,26 @@ def folded(network: nn.Module, size: int) -> nn.Module:
 
     Which one is before which is seen while an image of ``size`` px passes, so a forward may be written in
     any way. That a convolution's output goes nowhere else is not seen: the agreement check is for that.
+
+    Raises:
+        Unavailable: it cannot be copied or changed (a convolution with a parametrised weight, say).
     """
-    network = copy.deepcopy(network)
-    for conv_name, norm_name in _pairs(network, size):
-        conv, norm = network.get_submodule(conv_name), network.get_submodule(norm_name)
-        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        rest = _without_norm(norm)
-        if rest is not None:
-            network.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
-            network.set_submodule(norm_name, rest)
+    try:
+        network = copy.deepcopy(network)
+        for conv_name, norm_name in _pairs(network, size):
+            _fold(network, conv_name, norm_name)
+    except Exception as error:  # of a user's own network anything
+        raise Unavailable(f"its batch norms cannot be folded: {reason(error)[:200]}") from error
     return network.eval().requires_grad_(False)
+
+
+def _fold(network: nn.Module, conv_name: str, norm_name: str) -> None:
+    conv, norm = network.get_submodule(conv_name), network.get_submodule(norm_name)
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    rest = _without_norm(norm)
+    if rest is not None:
+        network.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
+        network.set_submodule(norm_name, rest)
 
 
 def _pairs(network: nn.Module, size: int) -> list[tuple[str, str]]:

@@ -10,7 +10,10 @@ from sweepmaker.run import cgroup
 
 _SPARE = 256 << 20  # bytes that are left to the rest of the machine
 _PER_PIXEL = 21  # bytes at the peak, measured: 15 of an image that is resized, 21 with 16 bits a channel
+_DECODED = 3  # bytes of a pixel, once it is there
 BATCH_ON_GPU = 32
+READERS = 8
+"""Threads of a worker on a GPU that decode the images of a batch."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,17 @@ def choose(
         threads: of a worker.
         batch: asked for; None: chosen here.
     """
-    peak = pixels * _PER_PIXEL
+    peak = pixels * (_PER_PIXEL + _DECODED * ((batch or 1) - 1))
     fit = 1 + max(0, (memory - _SPARE - peak) // (each + peak))
     alone = f"batches of {batch}" if batch and batch > 1 else "one request at a time"
     if gpus:
-        batch = batch or BATCH_ON_GPU
         number = workers or gpus
         reason = f"one for each of {gpus} GPUs" if workers is None else "workers is set"
+        room = memory // number - _SPARE - READERS * pixels * _PER_PIXEL
+        fit = max(1, room // (pixels * _DECODED))
+        if batch is None and fit < BATCH_ON_GPU:
+            reason += f"; the memory is enough for {fit} images of {pixels:,} pixels at a time"
+        batch = batch or min(BATCH_ON_GPU, fit)
         return Plan(number, threads, batch, f"{reason}; up to {batch} requests together")
     if workers is not None:
         return Plan(workers, threads, batch or 1, f"workers is set; {cores} cores; {alone}")
