@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sweepmaker.config.errors import UserError
 from sweepmaker.serving.errors import RequestError
 
@@ -54,6 +56,10 @@ def input_fn(body: bytearray, content_type: str | None, context: Any = None) -> 
         raise RuntimeError("a defect")
     if do == "memory":
         raise MemoryError
+    if do == "exhausted":
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    if do == "lost":
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
     return [asked | {"bytes": len(body), "type": content_type}]
 
 
@@ -65,5 +71,7 @@ def predict_fn(images: list[dict[str, Any]], model: str, context: Any = None) ->
     return Said([one | {"pid": os.getpid(), "together": len(images)} for one in images])
 
 
-def output_fn(prediction: Said, accept: str | None, context: Any = None) -> tuple[str, str]:
+def output_fn(prediction: Said, accept: str | None, context: Any = None) -> Any:
+    if prediction.probabilities[0]["do"] == "object":
+        return prediction.probabilities[0]
     return json.dumps(prediction.probabilities[0]), "application/json"

@@ -91,8 +91,14 @@ def test_an_address_that_is_taken(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert error_of(done).startswith(f"error: port: cannot listen on 127.0.0.1, port {port}: ")
     assert "port=0" in error_of(done)
-    done = ended(command(tmp_path, "--handler", STAND_IN, "--host", "no such host"))
-    assert done.returncode == 2 and "cannot listen on no such host" in error_of(done)
+
+
+@pytest.mark.parametrize("host", ["no such host", "a..b", "x" * 70])
+def test_a_host_that_is_none(host: str, tmp_path: Path) -> None:
+    done = ended(command(tmp_path, "--handler", STAND_IN, "--host", host))
+    assert done.returncode == 2
+    assert error_of(done).startswith(f"error: host: there is no address '{host}")
+    assert "0.0.0.0" in error_of(done)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from sweepmaker.serving.server.nursery import Nursery, one_of_the_visible
 from tests.serving.server.servers import Server, gone, stand_in, until
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="what the kernel does here is Linux's")
@@ -68,13 +72,78 @@ def test_a_computation_that_never_ends_costs_one_worker(tmp_path: Path) -> None:
         assert server.order().status == 200
 
 
+def test_a_computation_that_never_ends_is_not_tried_for_ever(tmp_path: Path) -> None:
+    with stand_in(tmp_path, "--timeout-s", "0.5") as server:
+        for count in (1, 2):
+            assert server.order(seconds=1000).status == 503
+            until(lambda: server.metric("sweepmaker_workers_replaced_total") == count)  # noqa: B023
+            server.ready()
+        found = server.order(seconds=1000)
+        assert found.status == 422 and "took too long" in found.json["error"]
+        assert server.order(seconds=0.01).status == 200
+        assert server.metric("sweepmaker_workers_replaced_total") == 2
+
+
+def test_what_a_handler_must_not_return_is_logged_and_costs_no_worker(tmp_path: Path) -> None:
+    with stand_in(tmp_path) as server:
+        found = server.order("object")
+        assert found.status == 500 and "the server's log says why" in found.json["error"]
+        until(lambda: any("output_fn returns text or bytes" in e["line"] for e in server.events("output")))
+        assert server.order("number", batch="no list").status == 200
+        assert server.metric("sweepmaker_workers_replaced_total") == 0
+
+
+def test_why_a_worker_ended_is_in_the_log(tmp_path: Path) -> None:
+    """A device that answers nothing any more, as CUDA says it, ends its process; another takes its place."""
+    with stand_in(tmp_path) as server:
+        found = server.order("lost")
+        assert found.status == 422
+        until(lambda: any("device-side assert" in e["line"] for e in server.events("output")))
+        assert server.metric("sweepmaker_workers_replaced_total") == 2
+        server.ready()
+        assert server.order("exhausted").status == 413
+        assert server.metric("sweepmaker_workers_replaced_total") == 2
+
+
+def test_a_worker_that_cannot_be_forked_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    front, its = socket.socketpair()
+    mine, worker = socket.socketpair()
+    nursery = Nursery(its, {})
+
+    def refused() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    with front, its, mine, worker:
+        socket.send_fds(front, [b'{"start": 3, "gpu": null}\n'], [worker.fileno()])
+        assert nursery._listen()
+        said = json.loads(front.recv(4096))
+        assert said["failed"] == 3 and "unavailable" in said["message"]
+        worker.close()
+        assert mine.recv(1) == b""  # its end was closed, so whoever waits for the worker hears of it
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpu", "one"), [(None, 1, "1"), ("", 0, "0"), ("2,3", 1, "3"), ("GPU-a, GPU-b", 1, "GPU-b")]
+)
+def test_gpus_are_those_that_were_given(
+    visible: str | None, gpu: int, one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert one_of_the_visible(gpu) == one
+
+
 def test_a_request_that_waited_too_long_is_told(tmp_path: Path) -> None:
     wait = tmp_path / "go"
     with stand_in(tmp_path, "--timeout-s", "1") as server:
         first = server.in_background(lambda: server.order(wait=str(wait)))
-        second = server.in_background(lambda: server.order())
-        assert second().status in (200, 503)
+        until(lambda: server.metric("sweepmaker_queue_seconds_count") >= 1)
+        second = server.in_background(lambda: server.order(wait=str(wait), another=1))
         assert first().status == 503
+        found = second()
+        assert found.status == 503 and "within 1 s" in found.json["error"]
 
 
 def test_ping_fails_while_no_worker_can_be_had(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from sweepmaker.serving.server.worker import Reply
 
-_REMEMBERED = 256  # requests that ended workers
+TRIES = 2
+"""Workers that one request may cost."""
+_REMEMBERED = 256  # requests that cost workers
 
 
 @dataclass(eq=False)
@@ -105,16 +107,17 @@ class Jobs:
 
 
 class Deadly:
-    """The last requests that ended every worker that tried them."""
+    """The last requests that cost workers; one that has cost `TRIES` is in it."""
 
     def __init__(self) -> None:
-        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._costs: OrderedDict[bytes, int] = OrderedDict()
 
     def __contains__(self, job: Job) -> bool:
-        return bool(self._digests) and job.digest() in self._digests
+        return bool(self._costs) and self._costs.get(job.digest(), 0) >= TRIES
 
-    def add(self, job: Job) -> None:
-        """One more; the oldest one is forgotten."""
-        self._digests[job.digest()] = None
-        while len(self._digests) > _REMEMBERED:
-            self._digests.popitem(last=False)
+    def add(self, job: Job, workers: int) -> None:
+        """It has cost so many more; the oldest one is forgotten."""
+        digest = job.digest()
+        self._costs[digest] = self._costs.pop(digest, 0) + workers
+        while len(self._costs) > _REMEMBERED:
+            self._costs.popitem(last=False)

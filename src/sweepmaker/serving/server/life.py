@@ -24,7 +24,7 @@ from sweepmaker.serving.server.processes import Nursery, WorkerEnded
 from sweepmaker.serving.server.settings import Settings
 
 DRAIN_S = 27.0  # SageMaker kills 30 s after SIGTERM
-_QUEUE = 16  # requests that wait, for each worker
+_QUEUE = 16  # requests that wait, for each worker; at least two batches
 _FILES = 8192  # open at a time, where the system lets us
 
 
@@ -114,7 +114,7 @@ class _Serving:
             batch=settings.batch_max,
         )
         pool.size, pool.batch = made.workers, made.batch
-        pool.queue = settings.limits.queue or _QUEUE * made.workers * made.batch
+        pool.queue = settings.limits.queue or max(_QUEUE, 2 * made.batch) * made.workers
         say("plan", workers=made.workers, threads=made.threads, batch=made.batch, queue=pool.queue,
             engine=said["engine"], device=said["device"], reason=made.reason)  # fmt: skip
         for number in range(made.workers):
@@ -126,6 +126,13 @@ class _Serving:
 def _listener(host: str, port: int) -> socket.socket:
     try:
         return protocol.bind(host, port)
+    except (socket.gaierror, UnicodeError):
+        raise ConfigError(
+            f"there is no address {host!r:.80}",
+            key="host",
+            allowed="an address or a name of this machine; 0.0.0.0 for all of them",
+            fix="host=127.0.0.1",
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}, port {port}: {error.strerror or error}",

@@ -8,7 +8,8 @@ the front's process id, the worker's settings as JSON. Lines of JSON come in on 
 file descriptor where a worker is to be started:
 
 - in: ``{"start": number, "gpu": index or null}`` with the worker's end of its own channel; ``{"kill": pid}``
-- out: ``{"started": number, "pid": pid}``; ``{"ended": pid, "status": as os.waitstatus_to_exitcode}``
+- out: ``{"started": number, "pid": pid}`` or ``{"failed": number, "message": why}``;
+  ``{"ended": pid, "status": as os.waitstatus_to_exitcode}``
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from typing import Any, NoReturn
 
 from sweepmaker.serving.server import parents
@@ -76,7 +78,12 @@ class Nursery:
 
     def _start(self, number: int, gpu: int | None, fd: int) -> None:
         nursery = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, or as many processes as are allowed: the others go on
+            os.close(fd)
+            self._say({"failed": number, "message": str(error)})
+            return
         if pid == 0:
             self._become_worker(nursery, gpu, fd)
         os.close(fd)
@@ -93,10 +100,12 @@ class Nursery:
             parents.die_with(nursery)
             parents.first_to_die()
             if gpu is not None:  # nothing has touched CUDA in this process yet
-                os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+                os.environ["CUDA_VISIBLE_DEVICES"] = one_of_the_visible(gpu)
             from sweepmaker.serving.server import worker
 
             code = worker.run(socket.socket(fileno=fd), self._settings)
+        except BaseException:
+            traceback.print_exc()  # the front hears only that it has ended
         finally:  # whatever happens: a second nursery must not come of it
             sys.stdout.flush(), sys.stderr.flush()
             os._exit(code)
@@ -111,6 +120,12 @@ class Nursery:
 
     def _say(self, message: dict[str, Any]) -> None:
         self._channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+def one_of_the_visible(gpu: int) -> str:
+    """What CUDA_VISIBLE_DEVICES has to be for the ``gpu``-th, from 0, of those that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return visible.split(",")[gpu].strip() if visible else str(gpu)
 
 
 def main(fd: int, front: int, settings: dict[str, Any]) -> None:

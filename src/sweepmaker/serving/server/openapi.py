@@ -103,7 +103,7 @@ def _invocations(payload_mb: float) -> dict[str, Any]:
     body = {
         "oneOf": [
             {"type": "object", "properties": {"image": _BASE64}, "required": ["image"],
-             "not": {"required": ["instances"]}},
+             "additionalProperties": False},
             {"type": "object", "properties": {"instances": instances}, "required": ["instances"],
              "additionalProperties": False},
         ]

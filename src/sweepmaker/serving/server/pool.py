@@ -11,14 +11,13 @@ from typing import Any
 from sweepmaker.config.errors import EXIT_CONFIG, ConfigError, UserError
 from sweepmaker.serving.errors import RequestError
 from sweepmaker.serving.server import wire
-from sweepmaker.serving.server.jobs import Deadly, Job, Jobs
+from sweepmaker.serving.server.jobs import TRIES, Deadly, Job, Jobs
 from sweepmaker.serving.server.logs import say
 from sweepmaker.serving.server.metrics import Metrics
 from sweepmaker.serving.server.processes import Nursery, Worker, WorkerEnded
 from sweepmaker.serving.server.settings import Settings
 from sweepmaker.serving.server.worker import Reply
 
-_TRIES = 2  # workers that one request may cost
 _START_S = 600.0  # until a worker has loaded its model
 _BACK_OFF_S = (0.1, 10.0)  # between starts that fail: the first, the longest
 _CLOSE_S = 1.0  # for workers to end by themselves; one that is loading its model does not
@@ -199,6 +198,8 @@ class Pool:
                 header, bodies = await worker.receive()
         except TimeoutError:
             self._nursery.kill(worker)
+            if len(jobs) == 1:  # of several nobody knows whose fault it was
+                self._deadly.add(jobs[0], 1)
             raise WorkerEnded(f"worker {worker.number} took too long") from None
         except WorkerEnded:
             self._crashed(jobs)
@@ -217,10 +218,10 @@ class Pool:
             job.tries += 1
             if job.answer.done():
                 continue
-            if job.tries < _TRIES:
+            if job.tries < TRIES:
                 self._jobs.put(job)
                 continue
-            self._deadly.add(job)
+            self._deadly.add(job, TRIES)
             job.answer.set_exception(_deadly())
 
     def _retry_after(self) -> int:
@@ -229,4 +230,6 @@ class Pool:
 
 
 def _deadly() -> RequestError:
-    return RequestError(422, "this request cannot be processed: each worker that tried it was ended by it")
+    return RequestError(
+        422, "this request cannot be processed: each worker that tried it was ended by it, or took too long"
+    )

@@ -166,8 +166,16 @@ class Nursery:
                     self._pids.discard(said["ended"])
                     self.ended(said["ended"], said["status"])
                     continue
+                number = said.get("failed", said.get("started"))
+                told = self._started.get(number)
+                if "failed" in said:
+                    if told is not None and not told.done():
+                        told.set_exception(
+                            WorkerEnded(f"worker {number} cannot be started: {said['message']}")
+                        )
+                    continue
                 self._pids.add(said["pid"])
-                if (told := self._started.get(said["started"])) is not None and not told.done():
+                if told is not None and not told.done():
                     told.set_result(said["pid"])
         finally:
             writer.close()

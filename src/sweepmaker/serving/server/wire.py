@@ -1,7 +1,8 @@
 """What the front and a worker say to each other: a length, a JSON header, then bodies as they are.
 
 Nothing is pickled. A request's body goes from the client's packets to the worker's one buffer without
-being put together in between: at 6 MB a copy costs as much as the rest of the way.
+being put together in between: at 6 MB a copy costs as much as the rest of the way. An image is decoded
+from that buffer.
 """
 
 from __future__ import annotations

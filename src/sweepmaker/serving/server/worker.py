@@ -28,10 +28,11 @@ import psutil
 from sweepmaker.config.errors import EXIT_FAILED, UserError
 from sweepmaker.serving.errors import RequestError
 from sweepmaker.serving.server import wire
+from sweepmaker.serving.server.plan import READERS
 from sweepmaker.serving.settings import Limits
 
-_READERS = 8  # threads that decode the images of a batch
 _WARM_UP = 3  # requests: the first ones allocate what later ones use again
+_NO_MEMORY = b"the request needs more memory than there is"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Handler:
         self._context = SimpleNamespace(limits=Limits(**settings["limits"]))
         self.model: Any = self._module.model_fn(settings["model_dir"], self._context)
         # a GPU computes a batch while one core decodes an image; on a CPU every core has its own worker
-        readers = min(_READERS, settings["cores"]) if self.device.startswith("cuda") else 1
+        readers = min(READERS, settings["cores"]) if self.device.startswith("cuda") else 1
         self._readers = ThreadPoolExecutor(readers) if readers > 1 else None
 
     @property
@@ -84,7 +85,11 @@ class Handler:
         for _ in range(_WARM_UP):
             reply = self.answer([request], [_sample()])[0]
             if reply.status != 200:
-                raise RequestError(reply.status, reply.body.decode("utf-8", "replace"))
+                said = reply.body.decode("utf-8", "replace")
+                raise RequestError(
+                    reply.status,
+                    f"the warm-up (a gray image/png, Accept: application/json) is not answered: {said}",
+                )
 
     def answer(self, requests: Sequence[Mapping[str, Any]], bodies: Sequence[bytearray]) -> list[Reply]:
         """A reply to each request, whatever is in it."""
@@ -122,7 +127,10 @@ class Handler:
 
     def _together(self, asked: Sequence[Any]) -> list[Any] | None:
         """As `_compute`, in one batch; None where this handler's predictions cannot be taken apart again."""
-        everything = [image for images in asked for image in images]
+        try:
+            everything = [image for images in asked for image in images]
+        except TypeError:  # its input_fn returns no list
+            return None
         start = time.perf_counter()
         whole: Any = _guarded(lambda: self._module.predict_fn(everything, self.model, self._context))
         seconds = time.perf_counter() - start
@@ -139,12 +147,17 @@ class Handler:
         return found
 
     def _say(self, prediction: Any, request: Mapping[str, Any], seconds: float) -> Reply:
-        said = _guarded(lambda: self._module.output_fn(prediction, request["accept"], self._context))
-        if isinstance(said, Reply):
-            return said
-        body, content_type = said if isinstance(said, tuple) else (said, request["accept"] or "")
-        content = body.encode() if isinstance(body, str) else bytes(body)
-        return Reply(200, content, content_type, model_s=seconds)
+        def say() -> Reply:
+            said = self._module.output_fn(prediction, request["accept"], self._context)
+            body, content_type = said if isinstance(said, tuple) else (said, request["accept"] or "")
+            if not isinstance(body, str | bytes | bytearray) or not isinstance(content_type, str):
+                raise TypeError("output_fn returns text or bytes, alone or with a content type, not "
+                                f"{type(body).__name__} and {type(content_type).__name__}")  # fmt: skip
+            content = body.encode() if isinstance(body, str) else bytes(body)
+            return Reply(200, content, content_type, model_s=seconds)
+
+        reply: Reply = _guarded(say)
+        return reply
 
 
 def _guarded(work: Any) -> Any:
@@ -154,10 +167,20 @@ def _guarded(work: Any) -> Any:
     except RequestError as error:
         return Reply(error.status, error.message.encode(), retry_after_s=error.retry_after_s)
     except MemoryError:
-        return Reply(413, b"the request needs more memory than there is")
-    except Exception:
+        return Reply(413, _NO_MEMORY)
+    except Exception as error:
+        if isinstance(error, _torch_error("OutOfMemoryError")):
+            return Reply(413, _NO_MEMORY)
+        if isinstance(error, _torch_error("AcceleratorError")):
+            raise  # the device answers nothing any more in this process: another takes its place
         traceback.print_exc()  # a defect of the handler: the log has it, the client does not
         return Reply(500, b"the handler failed; the server's log says why")
+
+
+def _torch_error(name: str) -> tuple[type[BaseException], ...]:
+    """The class of that name; none where a handler has no need of torch."""
+    kind = getattr(sys.modules.get("torch"), name, None)
+    return (kind,) if isinstance(kind, type) else ()
 
 
 def run(channel: socket.socket, settings: Mapping[str, Any]) -> int:
