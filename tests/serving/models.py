@@ -124,3 +124,14 @@ def odd_images() -> dict[str, bytes]:
 def opened(content: bytes) -> Image.Image:
     """An encoded image, for tests that change it."""
     return Image.open(io.BytesIO(content))
+
+
+class Nowhere:
+    """An engine whose logits are nan for the last image."""
+
+    name, device = "plain", "cpu"
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        logits = torch.tensor([[0.0, 1.0, 2.0]]).repeat(len(batch), 1)
+        logits[-1] = torch.nan
+        return logits

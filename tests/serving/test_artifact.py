@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from sweepmaker.config.errors import ConfigError, UserError
-from sweepmaker.serving import inference
+from sweepmaker.run import untrusted
+from sweepmaker.serving import inference, own_module
 from sweepmaker.serving.artifact import open_artifact
 from sweepmaker.serving.model import load
 from tests.integration.runs import environment
@@ -41,7 +43,7 @@ def test_a_whole_one_is_read(whole: Path) -> None:
     artifact = open_artifact(whole)
     assert artifact.classes == ("cat", "dog", "owl")
     assert artifact.transform.image_size == 32 and artifact.transform.resize == 36
-    assert artifact.versions["torch"] == torch.__version__.partition("+")[0] or artifact.versions["torch"]
+    assert artifact.versions["torch"] == torch.__version__.partition("+")[0]
     kept = load_file(whole / "model.safetensors")
     state = artifact.network().state_dict()
     assert all(torch.equal(state[name], value) for name, value in kept.items())
@@ -181,10 +183,26 @@ def test_damage_is_one_message(damage: Callable[[Path], None], words: str, folde
     assert str(folder) in str(error.value)
 
 
-def test_a_link_out_of_the_folder_is_not_followed(folder: Path) -> None:
-    (folder / "model.json").rename(folder.parent / "elsewhere.json")
-    (folder / "model.json").symlink_to(folder.parent / "elsewhere.json")
-    with pytest.raises(UserError, match="it is a link"):
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_link_out_of_the_folder_is_not_followed(name: str, folder: Path) -> None:
+    (folder / name).rename(folder.parent / "elsewhere")
+    (folder / name).symlink_to(folder.parent / "elsewhere")
+    with pytest.raises(UserError, match=f"{name} is a link, which is not followed"):
+        load(folder, engine="plain")
+
+
+def test_weights_that_the_disk_does_not_give_are_one_message(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = untrusted.open_inside
+
+    def open_inside(place: Path, name: str) -> Any:
+        if name == "model.safetensors":
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(place, name)
+
+    monkeypatch.setattr(untrusted, "open_inside", open_inside)
+    with pytest.raises(UserError, match=r"model\.safetensors cannot be read: Input/output error"):
         load(folder, engine="plain")
 
 
@@ -213,3 +231,18 @@ def test_any_description_is_read_or_refused(whole: Path, tmp_path: Path, path: s
         open_artifact(folder)._built()
     except UserError as error:
         assert str(folder) in str(error)
+
+
+def test_a_class_inside_this_package_is_the_one_that_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People put their own modules beside ours; what answers is the file of the artifact."""
+    place = tmp_path / "sweepmaker" / "models"
+    place.mkdir(parents=True)
+    (place / "mine.py").write_text(
+        "from torch import nn\nfrom .networks import build_network\n\n"
+        "class Net(nn.Module):\n    trained = build_network.__name__\n"
+    )
+    monkeypatch.setitem(sys.modules, "sweepmaker.models.mine", None)  # undone afterwards
+    network: Any = own_module.build(tmp_path, {"target": "sweepmaker.models.mine.Net"}, 0)
+    assert network.trained == "build_network"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from sweepmaker.config.errors import ConfigError
 from sweepmaker.data.datamodule import ImageDataModule
 from sweepmaker.serving import inference
 from sweepmaker.serving.errors import RequestError
 from sweepmaker.serving.model import Model, load
 from sweepmaker.serving.settings import Limits
 from tests.images import photo_jpeg
-from tests.serving.models import classifier, make_model, odd_images
+from tests.serving.models import Nowhere, classifier, make_model, odd_images
 
 JPEG = photo_jpeg(1, (61, 45))
 TEXT = base64.b64encode(JPEG)
@@ -220,3 +222,24 @@ def test_a_body_never_runs_code(tmp_path: Path) -> None:
         with pytest.raises(RequestError):
             inference.input_fn(base64.b64encode(pickled), kind)
     assert not mark.exists()
+
+
+def test_nan_is_no_class(model: Model) -> None:
+    images = inference.input_fn(JPEG, "image/jpeg")
+    with pytest.raises(RequestError, match="nan") as error:
+        inference.predict_fn(images, replace(model, engine=Nowhere()))
+    assert error.value.status == 422
+
+
+def test_a_body_is_not_changed_by_being_read(model: Model) -> None:
+    body = bytearray(JPEG)
+    inference.input_fn(body, "image/jpeg")
+    assert body == JPEG
+
+
+def test_an_engine_that_is_none_is_named_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEPMAKER_ENGINE", "onyx")
+    with pytest.raises(ConfigError, match="SWEEPMAKER_ENGINE: 'onyx' is not allowed"):
+        inference.model_fn(str(tmp_path))

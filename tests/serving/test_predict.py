@@ -21,7 +21,7 @@ from sweepmaker.serving.model import Model, load
 from tests.images import photo_jpeg
 from tests.integration.runs import CHECKOUT
 from tests.run.disk import small_files
-from tests.serving.models import make_model, odd_images
+from tests.serving.models import Nowhere, make_model, odd_images
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_row_for_each_file(
     assert "cannot decode" in errors["broken.jpg"] and "the file is empty" in errors["empty.png"]
     said = capsys.readouterr()
     assert said.out == f"{output}\n"
-    assert f"2 of {len(rows)} files could not be read: see the column error" in said.err
+    assert f"2 of {len(rows)} files have no prediction: see the column error" in said.err
     assert f"predict: {len(rows)} in " in said.err
 
 
@@ -171,3 +171,22 @@ def test_an_engine_that_fails_ends_it_and_leaves_nothing(
     assert not (tmp_path / "out.csv").exists()
     shutil.rmtree(images)
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_a_file_without_a_finite_answer_is_a_row_with_its_error(folder: Path, tmp_path: Path) -> None:
+    files = []
+    for number in range(2):
+        files.append(str(tmp_path / f"{number}.jpg"))
+        Path(files[-1]).write_bytes(photo_jpeg(number))
+    rows = list(predict.predictions(replace(load(folder, engine="plain"), engine=Nowhere()), files, 1))
+    assert rows[0].answer is not None and rows[1].answer is None
+    assert "with nan" in rows[1].error
+
+
+def test_a_file_of_too_many_pixels_is_named_without_a_key_that_is_not_there(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "large.jpg").write_bytes(photo_jpeg(0, (80, 50)))
+    monkeypatch.setattr(predict, "MAX_PIXELS", 100)
+    (row,) = predict.predictions(load(folder, engine="plain"), [str(tmp_path / "large.jpg")], 1)
+    assert row.error == f"{tmp_path}/large.jpg has 4,000 pixels, above the 100 that are read"

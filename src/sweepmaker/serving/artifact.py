@@ -132,10 +132,18 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         said = json.loads(untrusted.read_inside(folder, DESCRIPTION))
     except (ValueError, OSError, RecursionError) as error:
-        raise UserError(f"{folder / DESCRIPTION} cannot be read: {reason(error)}") from error
+        raise _unreadable(folder / DESCRIPTION, error) from error
     if not isinstance(said, dict):
         raise UserError(f"{folder / DESCRIPTION} is not the JSON object that this program writes")
     return said
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    if file.is_symlink():
+        return UserError(
+            f"{file} is a link, which is not followed", fix=f"the file itself there: cp -L ... {file}"
+        )
+    return UserError(f"{file} cannot be read: {reason(error)}")
 
 
 def _classes(said: Mapping[str, Any]) -> tuple[str, ...]:
@@ -197,9 +205,12 @@ def _architecture(given: Any, classes: int) -> Mapping[str, Any]:
 
 def _digest(folder: Path, said: Any) -> str:
     found = hashlib.sha256()
-    with untrusted.open_inside(folder, WEIGHTS) as file:
-        while block := file.read(2**20):
-            found.update(block)
+    try:
+        with untrusted.open_inside(folder, WEIGHTS) as file:
+            while block := file.read(2**20):
+                found.update(block)
+    except OSError as error:
+        raise _unreadable(folder / WEIGHTS, error) from error
     digest = found.hexdigest()
     told = said.get("sha256") if isinstance(said, dict) else None
     if told is not None and told != digest:

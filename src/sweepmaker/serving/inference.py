@@ -16,6 +16,7 @@ from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.serving import answers
 from sweepmaker.serving.answers import Prediction
+from sweepmaker.serving.errors import RequestError
 from sweepmaker.serving.model import Model, load
 from sweepmaker.serving.parsing import Images, parse
 from sweepmaker.serving.settings import RULES, Limits
@@ -29,11 +30,20 @@ def model_fn(model_dir: str, context: Any = None) -> Model:
     """
     return load(
         model_dir,
-        engine=os.environ.get("SWEEPMAKER_ENGINE", "auto"),
+        engine=_engine(),
         threads=_number("SWEEPMAKER_THREADS", "threads", 1),
         top_k=_number("SWEEPMAKER_TOP_K", "top_k", 5),
         choices=Choices(),
     )
+
+
+def _engine() -> str:
+    name = os.environ.get("SWEEPMAKER_ENGINE") or "auto"
+    if not RULES["engine"].passes(name):
+        raise ConfigError(
+            f"{name!r} is not allowed", key="SWEEPMAKER_ENGINE", allowed=RULES["engine"].allowed
+        )
+    return name
 
 
 def _number(variable: str, key: str, otherwise: int) -> int:
@@ -44,7 +54,7 @@ def _number(variable: str, key: str, otherwise: int) -> int:
     return number
 
 
-def input_fn(body: bytes | str, content_type: str | None, context: Any = None) -> Images:
+def input_fn(body: bytes | bytearray | str, content_type: str | None, context: Any = None) -> Images:
     """The images of a request: uint8 [3, H, W] each, RGB, upright.
 
     Args:
@@ -56,13 +66,19 @@ def input_fn(body: bytes | str, content_type: str | None, context: Any = None) -
         RequestError: 400, 413 or 415 with a message.
     """
     limits = getattr(context, "limits", None)
-    body = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
+    body = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
     return parse(body, content_type, limits if isinstance(limits, Limits) else Limits())
 
 
 def predict_fn(images: Sequence[Tensor], model: Model, context: Any = None) -> Prediction:
-    """What ``model`` says of ``images``."""
+    """What ``model`` says of ``images``.
+
+    Raises:
+        RequestError: 422: it has no finite answer for one of them.
+    """
     probabilities = torch.softmax(model.logits(images), dim=1)
+    if not torch.isfinite(probabilities).all():
+        raise RequestError(422, "the model answers this image with nan")
     return Prediction(
         probabilities,
         model.classes,

@@ -16,6 +16,8 @@ from torch import nn
 
 from sweepmaker.config.errors import UserError
 
+_OURS = __name__.partition(".")[0]
+
 
 def build(code: Path, architecture: Mapping[str, Any], num_classes: int) -> nn.Module:
     """Build it as training did, from ``target`` and ``config``; this runs the code in ``code``.
@@ -62,6 +64,8 @@ def _import(code: Path, target: str) -> Any:
 
 def _module(code: Path, name: str) -> ModuleType:
     top, last = name.partition(".")[0], name.rpartition(".")[2]
+    if top == _OURS:
+        return _beside_ours(code, name)
     if (code / top).is_dir() or (code / f"{top}.py").is_file():
         # first, so that it is the code that was trained, whatever this checkout has now
         if str(code) not in sys.path:
@@ -71,9 +75,24 @@ def _module(code: Path, name: str) -> ModuleType:
     lone = code / f"{last}.py"  # a file alone of a package that was too large to keep
     if not lone.is_file():
         return importlib.import_module(name)
-    spec = importlib.util.spec_from_file_location(last, lone)
+    return _of_file(last, lone)
+
+
+def _beside_ours(code: Path, name: str) -> ModuleType:
+    """A module that people have put into this package: its file as it was trained, the rest as it is now."""
+    place = code.joinpath(*name.split("."))
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            importlib.import_module(name.rpartition(".")[0])  # for what it imports relatively
+            return _of_file(name, file)
+    return importlib.import_module(name)
+
+
+def _of_file(name: str, file: Path) -> ModuleType:
+    inside = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=inside)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(last, module)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

@@ -42,7 +42,7 @@ class Images(list[Tensor]):
     as_text = False
 
 
-def parse(body: bytes, content_type: str | None, limits: Limits) -> Images:
+def parse(body: bytes | bytearray, content_type: str | None, limits: Limits) -> Images:
     """The images in the body of a request.
 
     Args:
@@ -73,12 +73,12 @@ def parse(body: bytes, content_type: str | None, limits: Limits) -> Images:
     return images
 
 
-def is_image(body: bytes) -> bool:
+def is_image(body: bytes | bytearray) -> bool:
     """Whether it begins as an image in one of `FORMATS`."""
     return body.startswith(_MAGIC) or (body[:4] == b"RIFF" and body[8:12] == b"WEBP")
 
 
-def unpacked(text: bytes, otherwise: str) -> bytes:
+def unpacked(text: bytes | bytearray, otherwise: str) -> bytes:
     """The bytes that base64 ``text`` stands for; either alphabet, line breaks, ``data:`` URLs, ``=`` or none.
 
     Raises:
@@ -98,7 +98,7 @@ def unpacked(text: bytes, otherwise: str) -> bytes:
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
-def _of_json(body: bytes, decoder: _Decoder) -> Images:
+def _of_json(body: bytes | bytearray, decoder: _Decoder) -> Images:
     try:
         said = json.loads(body)
     except RecursionError:
@@ -156,7 +156,7 @@ class _Decoder:
             raise RequestError(400, f"{name}it is base64 of something that is no {', '.join(FORMATS)}")
         return self.image(content, f"{name}the image")
 
-    def image(self, content: bytes, name: str) -> Tensor:
+    def image(self, content: bytes | bytearray, name: str) -> Tensor:
         """The image in ``content``.
 
         Raises:
@@ -167,7 +167,8 @@ class _Decoder:
         if scans > _SCANS:
             most = min(most, self.limits.pixels * _SCANS // scans)
         try:
-            image = decode_image(bytearray(content), name=name, max_pixels=most, formats=FORMATS)
+            writable = content if isinstance(content, bytearray) else bytearray(content)  # as tensors want it
+            image = decode_image(writable, name=name, max_pixels=most, formats=FORMATS)
         except TooLarge as error:
             count = f"{error.pixels:,} pixels, more" if error.pixels else "more pixels"
             raise RequestError(413, f"{name} has {count} than {self._why(most)}") from None

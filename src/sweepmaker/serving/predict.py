@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, DataError
-from sweepmaker.data.decode import read_image, show
+from sweepmaker.data.decode import MAX_PIXELS, TooLarge, read_image, show
 from sweepmaker.run import atomic, disk
 from sweepmaker.run.environment import available_cores
 from sweepmaker.run.progress import track
@@ -66,7 +66,7 @@ def write(folder: Path, options: Options) -> None:
             broken += row.answer is None
             rows.writerow(_cells(row, count))
     if broken:
-        print(f"{broken} of {len(files)} files could not be read: see the column error", file=sys.stderr)
+        print(f"{broken} of {len(files)} files have no prediction: see the column error", file=sys.stderr)
     print(output, flush=True)
 
 
@@ -101,7 +101,10 @@ def _of_files(model: Model, files: Sequence[str]) -> list[_Row]:
     errors: dict[str, str] = {}
     for file in files:
         try:
-            images.append(model.pixels(read_image(file)))
+            images.append(model.pixels(read_image(file, max_pixels=MAX_PIXELS)))
+        except TooLarge as error:
+            count = f"{error.pixels:,}" if error.pixels else "more"
+            errors[file] = f"{show(file)} has {count} pixels, above the {MAX_PIXELS:,} that are read"
         except DataError as error:
             errors[file] = error.message
         except MemoryError:
@@ -110,11 +113,15 @@ def _of_files(model: Model, files: Sequence[str]) -> list[_Row]:
     if images:
         answers = iter(torch.softmax(model.engine(model.normalised(images)), dim=1))
     return [
-        _Row(file, None, errors[file])
-        if file in errors
-        else _Row(file, Prediction(next(answers)[None], model.classes, model.top_k))
+        _Row(file, None, errors[file]) if file in errors else _answered(file, next(answers), model)
         for file in files
     ]
+
+
+def _answered(file: str, probabilities: Tensor, model: Model) -> _Row:
+    if not torch.isfinite(probabilities).all():
+        return _Row(file, None, f"the model answers {show(file)} with nan")
+    return _Row(file, Prediction(probabilities[None], model.classes, model.top_k))
 
 
 def _cells(row: _Row, count: int) -> list[str]:
