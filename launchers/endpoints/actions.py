@@ -39,8 +39,8 @@ def show(clients: Clients, word: str | None) -> None:
         created = f"{one['CreationTime'].astimezone():%Y-%m-%d %H:%M:%S}"
         print(f"{created}  {printable(one['EndpointName']):<32}  {one['EndpointStatus']}")
     if not found:
-        named = f" with {word} in its name" if word else ""
-        print(f"no endpoint{named} in {clients.region}", file=sys.stderr)
+        named = f" with {word} in their names" if word else ""
+        print(f"no endpoints{named} in {clients.region}", file=sys.stderr)
     sys.stdout.flush()
 
 

@@ -129,7 +129,7 @@ def test_a_deletion_that_fails_ends_with_its_reason(
 
 def test_none_with_that_word(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     deploy("action=list", "name=nowhere", *account)
-    assert "no endpoint with nowhere in its name" in capsys.readouterr().err
+    assert "no endpoints with nowhere in their names" in capsys.readouterr().err
 
 
 def gone(one: Site, name: str) -> None:
