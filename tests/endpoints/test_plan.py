@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,16 @@ def requests(capsys: pytest.CaptureFixture[str], *lines: str) -> dict[str, dict[
     for operation, request in found.items():
         assert violations(operation, request) == []
     return found
+
+
+@contextmanager
+def planned(lines: list[str]) -> Iterator[plan.Plan]:
+    """The plan for a job's own artifact, which lies in S3 file by file."""
+    with composed("action=deploy", *lines) as cfg:
+        options = settings.validate(cfg, lines)
+        model = Source("sweep-1-001", "dogs", address="s3://mine/sweep-1-001/output/model/")
+        with plan.make(cfg, options, model, fill_in(cfg.where)) as made:
+            yield made
 
 
 def test_an_endpoint_with_machines(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,26 +212,18 @@ def test_an_action_needs_a_name(action: str) -> None:
         deploy(f"action={action}")
 
 
-@pytest.mark.parametrize("kind", ["machines", "serverless", "registered"])
-def test_a_job_that_left_its_model_unpacked(run: Path, kind: str) -> None:
-    more = {
-        "machines": [],
-        "serverless": ["endpoint.serverless.memory_mb=2048"],
-        "registered": ["register=dogs"],
-    }
-    with composed("action=deploy", "dry_run=true", "run=sweep-1", *more[kind]) as cfg:
-        options, place = settings.validate(cfg, more[kind]), fill_in(cfg.where)
-        model = Source("sweep-1-001", "dogs", address="s3://mine/sweep-1-001/output/model/")
-        if kind == "serverless":
-            with (
-                pytest.raises(ConfigError, match="packed model only") as caught,
-                plan.make(cfg, options, model, place),
-            ):
-                pass
-            assert caught.value.key == "endpoint.serverless.memory_mb"
-            return
-        with plan.make(cfg, options, model, place) as made:
-            first = next(call.request for call in made.calls if "model_package_group" not in call.operation)
+def test_a_serverless_endpoint_of_a_model_that_is_not_packed() -> None:
+    lines = ["run=sweep-1", "endpoint.image=x/y:1", ROLE, "endpoint.serverless.memory_mb=2048"]
+    with pytest.raises(ConfigError, match="packed model only") as caught, planned(lines):
+        pass
+    assert caught.value.key == "endpoint.serverless.memory_mb"
+
+
+@pytest.mark.parametrize("more", [[ROLE], ["register=dogs"]], ids=["machines", "registered"])
+def test_a_model_that_is_not_packed(more: list[str]) -> None:
+    """Nothing is uploaded, so no bucket is needed; a registration runs nothing, so it needs no role."""
+    with planned(["run=sweep-1", "endpoint.image=x/y:1", *more]) as made:
+        first = next(call.request for call in made.calls if "model_package_group" not in call.operation)
     (container,) = first.get("InferenceSpecification", {}).get("Containers") or [first["PrimaryContainer"]]
     assert container["ModelDataSource"]["S3DataSource"] == {
         "S3Uri": "s3://mine/sweep-1-001/output/model/", "S3DataType": "S3Prefix", "CompressionType": "None",
