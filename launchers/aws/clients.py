@@ -22,6 +22,8 @@ from sweepmaker.config.errors import ConfigError, UserError
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 ATTEMPTS = 5  # calls in all, with botocore's exponential waits between them
+ASKING_TIMEOUT_S = 70  # of an endpoint, which may take 60 s to answer
+ASKING_TIMEOUT_HERE_S = 130  # likewise, after waiting 60 s for one that is brought back
 UPLOAD_THREADS = 8
 
 # variables of a botocore session: (key of the profile, environment, default, conversion)
@@ -70,8 +72,13 @@ class Clients:
 
     @cached_property
     def runtime(self) -> Any:
-        """What endpoints are asked through; it has an address of its own, but where one server is all."""
-        return self._client("sagemaker-runtime", self._all_in_one())
+        """What endpoints are asked through; it has an address of its own, but where one server is all.
+
+        A request that is slow is slow again, and computed again: it is sent once.
+        """
+        here = self._all_in_one()
+        patience = ASKING_TIMEOUT_HERE_S if here else ASKING_TIMEOUT_S
+        return self._client("sagemaker-runtime", here, attempts=1, read_timeout=patience)
 
     @cached_property
     def logs(self) -> Any:
@@ -103,29 +110,30 @@ class Clients:
         address = self.where.get("endpoint_url")
         return address if self.where.get("name") == "embedded" or _is_here(address) else None
 
-    def _client(self, service: str, endpoint: str | None, **settings: Any) -> Any:
+    def _client(
+        self, service: str, endpoint: str | None, *, attempts: int = ATTEMPTS, **settings: Any
+    ) -> Any:
         from botocore.config import Config
 
         config = Config(
             connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
             user_agent_extra=f"sweepmaker/{sweepmaker.__version__}",
             # a proxy of the network cannot reach this machine's own services
             proxies={} if _is_here(endpoint) else None,
-            **self._retries(),
-            **settings,
+            **self._retries(attempts),
+            **{"read_timeout": READ_TIMEOUT_S, **settings},
         )
         with explained(self.where):
             return self._session.client(
                 service, region_name=self.region, endpoint_url=endpoint or None, config=config
             )
 
-    def _retries(self) -> dict[str, Any]:
+    def _retries(self, attempts: int) -> dict[str, Any]:
         """Ours, unless the environment or the profile says how often to try."""
         session = self._session._session
         if session.get_config_variable("max_attempts") is not None or "AWS_RETRY_MODE" in os.environ:
             return {}
-        return {"retries": {"mode": "standard", "total_max_attempts": ATTEMPTS}}
+        return {"retries": {"mode": "standard", "total_max_attempts": attempts}}
 
 
 def connect(

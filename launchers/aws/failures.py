@@ -171,7 +171,7 @@ def _unreachable(error: Exception, where: Mapping[str, Any]) -> UserError:
 def _lost(error: Exception, where: Mapping[str, Any]) -> UserError:
     return message(
         f"the connection to AWS broke and did not come back: {error}",
-        fix="run it again: what was uploaded stays, and a job is never created twice",
+        fix="run it again: what was uploaded stays, and nothing is created twice",
     )
 
 

@@ -117,10 +117,10 @@ def _no_bucket(refusal: Refusal) -> UserError:
 
 
 def wrong_region(bucket: str, bucket_region: str, region: str) -> UserError:
-    """A job reads and writes only buckets of its own region."""
+    """A job or an endpoint reads and writes only buckets of its own region."""
     there = bucket_region or "another region"
     return message(
-        f"bucket {bucket!r} is in {there}, and the job would run in {region}",
+        f"bucket {bucket!r} is in {there}, and this would run in {region}",
         key="where.bucket",
         fix=f"where.region={bucket_region or 'REGION'}, or a bucket in {region}",
     )
@@ -157,7 +157,7 @@ def _throttled(refusal: Refusal) -> UserError:
     tries = f" {refusal.retries + 1} times" if refusal.retries else ""
     return message(
         f"AWS asks to slow down and did so{tries} ({refusal.code} to {refusal.operation})",
-        fix="wait a minute and run it again: what was uploaded stays, and a job is never created twice",
+        fix="wait a minute and run it again: what was uploaded stays, and nothing is created twice",
     )
 
 
@@ -193,7 +193,7 @@ def _changed(refusal: Refusal) -> UserError:
 def _unwell(refusal: Refusal) -> UserError:
     return message(
         f"AWS has a problem of its own ({refusal.code or refusal.status} to {refusal.operation})",
-        fix="run it again in a while: what was uploaded stays, and a job is never created twice",
+        fix="run it again in a while: what was uploaded stays, and nothing is created twice",
     )
 
 

@@ -74,13 +74,17 @@ def check_network(where: DictConfig) -> None:
 def known_keys(cfg: DictConfig, rules: Mapping[str, Rule], groups: Iterable[str]) -> None:
     """
     Raises:
-        ConfigError: a key in one of ``groups`` that no rule is about.
+        ConfigError: a key in one of ``groups`` that no rule is about, or one of them is no group.
     """
     for group in groups:
         known = {key.removeprefix(f"{group}.").split(".")[0] for key in rules if key.startswith(f"{group}.")}
-        for key in OmegaConf.select(cfg, group):
+        allowed = ", ".join(sorted(known))
+        found = OmegaConf.select(cfg, group)
+        if not OmegaConf.is_dict(found):
+            wrong = f"{masked(repr(found))} is not allowed: there are keys below it"
+            raise ConfigError(wrong, key=group, allowed=allowed)
+        for key in found:
             if key not in known:
-                allowed = ", ".join(sorted(known))
                 raise ConfigError("there is no such key", key=f"{group}.{key}", allowed=allowed)
 
 

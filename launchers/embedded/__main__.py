@@ -72,7 +72,7 @@ def main(words: list[str]) -> None:
 def _options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m launchers.embedded",
-        description="SageMaker's training and tuning jobs on this machine, for any client of AWS.",
+        description="SageMaker's jobs and endpoints on this machine, for any client of AWS.",
         epilog=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,7 +81,9 @@ def _options(words: list[str]) -> argparse.Namespace:
         "--root", dest="given_root", default=".embedded", help="folder of the server (.embedded)"
     )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any free one")
-    parser.add_argument("--idle", type=float, help="end after so many seconds without a job or a request")
+    parser.add_argument(
+        "--idle", type=float, help="end after so many seconds without a job, an endpoint or a request"
+    )
     return parser.parse_intermixed_args(words)
 
 

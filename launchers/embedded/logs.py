@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -56,6 +58,9 @@ class LogReader:
         with self._path.open("rb") as file:
             file.seek(self._position)
             begin = self._position
+            if os.fstat(file.fileno()).st_size < begin:  # another reader has cut it
+                begin, self._position, self._rest = 0, 0, b""
+                file.seek(0)
             while self._position - begin < _MOST and len(lines) < _MOST_LINES:
                 if not (chunk := file.read(_CHUNK)):
                     break
@@ -73,6 +78,27 @@ class LogReader:
             now = int(time.time() * 1000)
             self._streams.put(self._group, self._stream, [(now, line) for line in lines])
         return lines
+
+    def cut(self, largest: int) -> None:
+        """Once the file has more than ``largest`` bytes, keep them beside it (``.1``) and let it begin anew.
+
+        Who writes has to append. What comes between the last look and the cut is lost, a moment's.
+        """
+        if self.behind or size_of(self._path) <= largest:
+            return
+        part = self._path.with_name(f"{self._path.name}.part")
+        with self._path.open("r+b") as file:
+            try:
+                with part.open("wb") as copy:
+                    shutil.copyfileobj(file, copy)
+                    self.read(last=False)
+                    shutil.copyfileobj(file, copy)
+                part.replace(self._path.with_name(f"{self._path.name}.1"))
+            except OSError as error:  # no room: then it is all the more to be cut
+                part.unlink(missing_ok=True)
+                print(f"{self._path} could not be kept: {error}", file=sys.stderr, flush=True)
+            file.truncate(0)
+        self._position = 0
 
 
 def show_again(state: State, root: Root, streams: LogStreams) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def show(clients: Clients, word: str | None) -> None:
         created = f"{one['CreationTime'].astimezone():%Y-%m-%d %H:%M:%S}"
         print(f"{created}  {printable(one['EndpointName']):<32}  {one['EndpointStatus']}")
     if not found:
-        print(f"no endpoints in {clients.region}", file=sys.stderr)
+        named = f" with {word} in their names" if word else ""
+        print(f"no endpoints{named} in {clients.region}", file=sys.stderr)
     sys.stdout.flush()
 
 
@@ -75,7 +77,9 @@ def invoke(clients: Clients, name: str, image: str | None) -> None:
 
 
 def delete(clients: Clients, name: str, *, dry_run: bool, again: Sequence[str]) -> None:
-    """Delete an endpoint, its config and its model, where a deployment of ours made them.
+    """Delete an endpoint, and those configs and models that the same deployment of ours made.
+
+    An endpoint that was updated runs with what another deployment made, and that one's may run with it too.
 
     Args:
         clients: of the account.
@@ -84,7 +88,7 @@ def delete(clients: Clients, name: str, *, dry_run: bool, again: Sequence[str]) 
         again: the words ``where=...`` of the command line.
 
     Raises:
-        UserError: there is nothing of that name, or it is not ours; AWS refuses.
+        UserError: there is nothing of that name, or it is not ours; AWS refuses; it cannot be deleted.
     """
     there = _parts(clients, name)
     if not there:
@@ -92,47 +96,55 @@ def delete(clients: Clients, name: str, *, dry_run: bool, again: Sequence[str]) 
             f"there is no endpoint {name} in {clients.region}",
             fix=" ".join(["python deploy.py action=list", *again]),
         )
-    marks = [mark_of(clients, str(found[kind.arn])) for kind, _, found in there]
-    if marks[0] is None:
-        kind = there[0][0]
+    own = (
+        there[0].mark if there[0].kind is ENDPOINT else next(filter(None, (one.mark for one in there)), None)
+    )
+    if own is None:
         raise UserError(
-            f"the {kind.word} {name} was not made by deploy.py (it lacks the tag that says so)",
+            f"the {there[0].kind.word} {name} was not made by deploy.py (it lacks the tag that says so)",
             fix="delete it by what made it, or in the console",
         )
+    ours = [one for one in there if one.mark == own]
     if dry_run:
-        told = [
-            {"operation": kind.delete, "request": {kind.name: one}}
-            for (kind, one, _), mark in zip(there, marks, strict=True)
-            if mark is not None
-        ]
+        told = [{"operation": one.kind.delete, "request": {one.kind.name: one.name}} for one in ours]
         print(json.dumps({"requests": told}, indent=2), flush=True)
         return
     done: dict[str, str] = {}
-    for kind, one, _ in there:
-        removed = standing.end(clients, kind, one, lambda mark: mark is not None)
-        if removed:
-            done[kind.word] = one
-        elif removed is False:
-            print(f"the {kind.word} {one} stays: deploy.py did not make it", file=sys.stderr)
+    for one in ours:
+        if standing.end(clients, one.kind, one.name, lambda mark: mark == own):
+            done[one.kind.word] = one.name
+    for one in there:
+        if one.mark != own:
+            why = "it is another deployment's" if one.mark else "deploy.py did not make it"
+            print(f"the {one.kind.word} {one.name} stays: {why}", file=sys.stderr)
     print(json.dumps({"deleted": done}), flush=True)
 
 
-def _parts(clients: Clients, name: str) -> list[tuple[Kind, str, dict[str, Any]]]:
-    """What belongs to an endpoint, as far as it is there: of a half-made deployment the rest."""
-    found: list[tuple[Kind, str, dict[str, Any]]] = []
-    endpoint = described(clients, ENDPOINT, name)
-    config_name, model_name = name, name
-    if endpoint is not None:
-        found.append((ENDPOINT, name, endpoint))
-        config_name = str(endpoint.get("EndpointConfigName") or name)
-    config = described(clients, CONFIG, config_name)
-    if config is not None:
-        found.append((CONFIG, config_name, config))
-        model_name = str(config["ProductionVariants"][0].get("ModelName") or name)
-    model = described(clients, MODEL, model_name)
-    if model is not None:
-        found.append((MODEL, model_name, model))
-    return found
+@dataclass(frozen=True)
+class _Part:
+    kind: Kind
+    name: str
+    mark: str | None
+
+
+def _parts(clients: Clients, name: str) -> list[_Part]:
+    """What may belong to an endpoint, as far as it is there: what it runs with, and what has its name."""
+    found: dict[str, _Part] = {}
+
+    def look(kind: Kind, one: str) -> dict[str, Any]:
+        about = described(clients, kind, one)
+        if about is not None and (arn := str(about[kind.arn])) not in found:
+            found[arn] = _Part(kind, one, mark_of(clients, arn))
+        return about or {}
+
+    current = look(ENDPOINT, name).get("EndpointConfigName") or name
+    models = []
+    for config in dict.fromkeys((current, name)):
+        variants = look(CONFIG, config).get("ProductionVariants", [])
+        models += [variant["ModelName"] for variant in variants if variant.get("ModelName")]
+    for model in dict.fromkeys((*models, name)):
+        look(MODEL, model)
+    return list(found.values())
 
 
 def _refused(name: str, response: Any) -> UserError:

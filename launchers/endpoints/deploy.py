@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -10,21 +11,21 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from launchers.aws import account
+from launchers.aws import lookup
 from launchers.aws.clients import Clients
 from launchers.aws.failures import code_of, explained
-from launchers.aws.lookup import described
 from launchers.aws.masking import masked
 from launchers.aws.storage import open_storage
 from launchers.endpoints import standing
 from launchers.endpoints.plan import Plan
 from launchers.endpoints.request import Call
-from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL
+from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, described, mark_of
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.interrupt import Interrupted
 
-_TAKEN = "already existing"
+_TAKEN = "already exist"  # "Cannot create already existing ..."
+_MADE = {"create_model": MODEL, "create_endpoint_config": CONFIG, "create_endpoint": ENDPOINT}
 
 
 def send(clients: Clients, plan: Plan, cfg: DictConfig, again: Sequence[str]) -> None:
@@ -37,13 +38,10 @@ def send(clients: Clients, plan: Plan, cfg: DictConfig, again: Sequence[str]) ->
         again: the words ``where=...`` of the command line.
 
     Raises:
-        ConfigError: money would start running and nobody said yes; the name is taken.
+        ConfigError: the name is taken.
         UserError: AWS refused, or the endpoint failed; then nothing of it is left, or what is left is named.
         Interrupted: Ctrl-C; the endpoint goes on being made, and how to end it was said.
     """
-    where = cfg.where
-    if missing := [key for key in ("role", "bucket") if not where[key]]:
-        raise account.unset(missing, "the endpoint runs")
     if plan.upload is not None:
         storage = open_storage(clients)
         storage.check()
@@ -68,22 +66,50 @@ def command(action: str, name: str, again: Sequence[str] = (), *more: str) -> st
 
 
 def _call(clients: Clients, call: Call) -> dict[str, Any]:
+    """What the service answers.
+
+    Raises:
+        _TakenError: there is something of that name already.
+        UserError: it refuses otherwise, or cannot be reached.
+    """
     with explained(clients.where):
         try:
             found: dict[str, Any] = getattr(clients.sagemaker, call.operation)(**call.request)
+            return found
         except Exception as error:
-            if code_of(error) == "ValidationException" and _TAKEN in str(error):
-                what = call.operation.removeprefix("create_").replace("_", " ")
-                wrong = f"there is a {what} of this name already"
-                raise ConfigError(wrong, key="name", fix="leave name out, or another one") from None
-            raise
-    return found
+            if code_of(error) != "ValidationException" or _TAKEN not in str(error):
+                raise
+    raise _TakenError
+
+
+class _TakenError(Exception):
+    """The name of what was to be created is in use."""
+
+
+def _make(clients: Clients, call: Call, plan: Plan) -> None:
+    """Create one thing; one that this deployment made already, in a call whose answer got lost, is good.
+
+    boto3 sends a request again when it hears nothing, and SageMaker's create calls take no token.
+    """
+    try:
+        _call(clients, call)
+    except _TakenError:
+        kind = _MADE[call.operation]
+        found = described(clients, kind, plan.name)
+        if found is not None and mark_of(clients, str(found[kind.arn])) == plan.mark:
+            return
+        article = "an" if kind.word.startswith("e") else "a"
+        raise ConfigError(
+            f"there is {article} {kind.word} of this name already",
+            key="name",
+            fix="leave name out, or another one",
+        ) from None
 
 
 def _create(clients: Clients, plan: Plan, end: str) -> None:
     try:
         for call in plan.calls:
-            _call(clients, call)
+            _make(clients, call, plan)
     except UserError as error:
         raise _with(error, _undo(clients, plan, end)) from None
 
@@ -97,7 +123,7 @@ def _in_service(clients: Clients, plan: Plan, end: str) -> None:
         raise UserError(f"endpoint {plan.name} was deleted while it was being made", fix=end)
     if found["EndpointStatus"] == "InService":
         return
-    lines = standing.log_lines(clients, plan.name)
+    lines = standing.log_lines(clients, found)
     shown = "".join(f"\n    {line}" for line in lines)
     reason = printable(masked(found.get("FailureReason") or "SageMaker gave no reason"))
     log = f"\n  the end of its log:{shown}" if lines else ""
@@ -124,8 +150,9 @@ def _undo(clients: Clients, plan: Plan, end: str) -> str:
 
 def _register(clients: Clients, plan: Plan) -> None:
     group, package = plan.calls
-    if described(clients, "describe_model_package_group", ModelPackageGroupName=plan.name) is None:
-        _call(clients, group)
+    if lookup.described(clients, "describe_model_package_group", ModelPackageGroupName=plan.name) is None:
+        with contextlib.suppress(_TakenError):  # somebody made it meanwhile, or this very call did
+            _call(clients, group)
     arn = str(_call(clients, package)["ModelPackageArn"])
     version = arn.rpartition("/")[2]
     print(f"registered as version {version} of {plan.name}; it waits for approval", file=sys.stderr)

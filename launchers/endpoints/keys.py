@@ -18,6 +18,7 @@ _KEYS = {
     "InferenceSpecification.Containers[0].Image": "endpoint.image",
     "InferenceSpecification.SupportedRealtimeInferenceInstanceTypes": "endpoint.instance",
     "PrimaryContainer.ModelDataUrl": "run",
+    "PrimaryContainer.ModelDataSource": "run",
     "InferenceSpecification.Containers[0].ModelDataUrl": "run",
     "ExecutionRoleArn": "where.role",
     "VpcConfig.SecurityGroupIds": "where.security_groups",

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from launchers.aws import account
 from launchers.aws.account import Account
 from launchers.aws.masking import NO_ACCOUNT, masked
-from launchers.aws.storage import Upload
+from launchers.aws.storage import PLACEHOLDER_BUCKET, Upload
 from launchers.aws.upload_progress import readable
 from launchers.endpoints import keys, pack, request
 from launchers.endpoints.request import MARK, RUN, Call, Parts
@@ -27,6 +27,7 @@ from sweepmaker.config.errors import ConfigError
 from sweepmaker.serving.settings import Options
 
 _LONGEST_NAME = 63  # CreateEndpoint, EndpointName
+_AT_TIMES = ("where.role", "where.bucket")  # not each deployment needs them
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,23 @@ def make(cfg: DictConfig, options: Options, source: Source, place: Account) -> I
     """The plan of one deployment; what is packed for it is there until the end of the block.
 
     Raises:
-        ConfigError: no image, or something that SageMaker would refuse.
+        ConfigError: no image, role or bucket where one is needed, or something that SageMaker would refuse.
         UserError: the model cannot be read.
     """
-    image = _image(cfg, place.region)
-    if place.missing and cfg.dry_run:
-        print(f"not set, shown as placeholders: {', '.join(place.missing)}", file=sys.stderr)
+    lacking = _lacking(cfg, source)
+    image = _image(cfg, place.region, lacking)
+    if lacking and not cfg.dry_run:
+        raise account.unset(lacking, "the endpoint runs")
+    wanted = machines(cfg)
+    if wanted.serverless and source.address.endswith("/"):
+        raise ConfigError(
+            f"a serverless endpoint takes a packed model only, and {source.run} has left its files unpacked",
+            key="endpoint.serverless.memory_mb",
+            fix="endpoint.serverless.memory_mb=null, or collect the job and deploy its folder (run=FOLDER)",
+        )
+    unset = [key for key in place.missing if key not in _AT_TIMES or key.removeprefix("where.") in lacking]
+    if unset and cfg.dry_run:
+        print(f"not set, shown as placeholders: {', '.join(unset)}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="sweepmaker-") as scratch:
         upload, address = None, source.address
         if source.folder is not None:
@@ -86,7 +98,6 @@ def make(cfg: DictConfig, options: Options, source: Source, place: Account) -> I
             source.label, datetime.now(), longest=_LONGEST_NAME
         )  # fmt: skip
         parts = Parts(str(name), image, place.role, address, {MARK: mark, RUN: source.tag})
-        wanted = machines(cfg)
         build = request.registration if cfg.register else request.deployment
         calls = build(cfg, options, wanted, parts)
         keys.check(calls)
@@ -100,8 +111,20 @@ def _packed(source: Source, scratch: Path, prefix: str) -> Upload:
     return Upload(key, packed.path, packed.size, f"model of {source.run}", packed.sha256)
 
 
-def _image(cfg: DictConfig, region: str) -> str:
+def _lacking(cfg: DictConfig, source: Source) -> list[str]:
+    """Which of role and bucket are needed and not set."""
+    uploads = source.folder is not None or source.address.startswith(f"s3://{PLACEHOLDER_BUCKET}/")
+    needed = {"role": not cfg.register, "bucket": uploads}
+    return [key for key, is_needed in needed.items() if is_needed and not cfg.where[key]]
+
+
+def _image(cfg: DictConfig, region: str, lacking: Sequence[str]) -> str:
     """The image that serves: AWS has none for PyTorch any more, so it is the user's.
+
+    Args:
+        cfg: of the deployment.
+        region: of the account.
+        lacking: what else is needed, which is said at once.
 
     Raises:
         ConfigError: it is needed and not set.
@@ -118,5 +141,6 @@ def _image(cfg: DictConfig, region: str) -> str:
         key="endpoint.image",
         allowed="the address of an image that answers `serve`, in a registry of your account",
         fix="docker/Dockerfile makes one (its first lines say how), push it, then "
-        "endpoint.image=ACCOUNT.dkr.ecr.REGION.amazonaws.com/sweepmaker:TAG; without AWS: where=embedded",
+        "endpoint.image=ACCOUNT.dkr.ecr.REGION.amazonaws.com/sweepmaker:TAG"
+        f"{''.join(f'; where.{key} is needed, too' for key in lacking)}; without AWS: where=embedded",
     )

@@ -10,7 +10,9 @@ from omegaconf import DictConfig
 
 from launchers.endpoints.settings import Machines
 from launchers.limits import has_local_storage
-from sweepmaker.serving.settings import Options
+from launchers.limits.hosting import SERVERLESS_PAYLOAD_MB
+from sweepmaker.serving.server.settings import Settings
+from sweepmaker.serving.settings import Limits, Options
 
 RUN = "sweepmaker:run"
 """Tag: where the model came from."""
@@ -20,7 +22,6 @@ VARIANT = "AllTraffic"  # the SDK's own name for the only one
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "application/json", "text/plain",
                  "application/octet-stream")  # fmt: skip
 ANSWERS = ("application/json", "text/plain")
-SERVERLESS_MB = 4  # of a request: Serverless Inference, developer guide
 
 
 @dataclass(frozen=True)
@@ -117,19 +118,19 @@ def _container(options: Options, machines: Machines, parts: Parts) -> dict[str, 
 def environment(options: Options, machines: Machines) -> dict[str, str]:
     """The container's variables: what differs from what the server does by itself."""
     found: dict[str, str] = {}
-    if options.engine != "auto":
+    if options.engine != Settings.engine:
         found["SWEEPMAKER_ENGINE"] = options.engine
-    if options.threads != 1:
+    if options.threads != Settings.threads:
         found["SWEEPMAKER_THREADS"] = str(options.threads)
-    if options.top_k != 5:
+    if options.top_k != Settings.top_k:
         found["SWEEPMAKER_TOP_K"] = str(options.top_k)
-    if options.workers is not None:
+    if options.workers != Settings.workers:
         found["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(options.workers)
     payload = options.limits.payload_mb
-    payload = min(payload, SERVERLESS_MB) if machines.serverless else payload
-    if payload != 6:
+    payload = min(payload, SERVERLESS_PAYLOAD_MB) if machines.serverless else payload
+    if payload != Limits.payload_mb:
         found["SAGEMAKER_MAX_PAYLOAD_IN_MB"] = f"{payload:g}"
-    if options.limits.timeout_s != 60:
+    if options.limits.timeout_s != Limits.timeout_s:
         found["SAGEMAKER_MODEL_SERVER_TIMEOUT"] = f"{options.limits.timeout_s:g}"
     return found
 

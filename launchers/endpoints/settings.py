@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from launchers.aws import where as places
+from launchers.limits.hosting import ANSWER_S, PAYLOAD_MB, SERVERLESS_PAYLOAD_MB
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.rules import NOTHING, TEXT, Rule, either, integer, matching, one_of
 from sweepmaker.serving import settings as serving
@@ -116,5 +117,17 @@ def _deployable(cfg: DictConfig, lines: Sequence[str]) -> None:
             "a serverless endpoint has neither a VPC nor isolation",
             key=key, fix="leave it out, or endpoint.serverless.memory_mb=null",
         )  # fmt: skip
-    if serverless and cfg.limits.payload_mb > 4 and "limits.payload_mb" in given:
-        raise ConfigError("a serverless endpoint takes 4 MB", key="limits.payload_mb", allowed="at most 4")
+    kind = "a serverless endpoint" if serverless else "an endpoint"
+    most_mb = SERVERLESS_PAYLOAD_MB if serverless else PAYLOAD_MB
+    # the default is more than a serverless endpoint takes, which is told less then
+    if cfg.limits.payload_mb > most_mb and ("limits.payload_mb" in given or not serverless):
+        raise ConfigError(f"{kind} takes {most_mb} MB", key="limits.payload_mb", allowed=f"at most {most_mb}")
+    if cfg.limits.timeout_s > ANSWER_S:
+        raise ConfigError(
+            f"an endpoint has to answer within {ANSWER_S} seconds",
+            key="limits.timeout_s", allowed=f"at most {ANSWER_S}",
+        )  # fmt: skip
+    if cfg.register is not None and cfg.name is not None:
+        raise ConfigError(
+            "is an endpoint's, and register makes none", key="name", fix="leave name out, or register"
+        )

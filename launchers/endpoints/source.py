@@ -22,6 +22,7 @@ _NAME_OF_A_JOB = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # CreateTraini
 _NOT_IN_A_TAG = re.compile(r"[^\w.:/=+\-@ ]")  # Tag, API reference
 _LONGEST_TAG = 256
 _LONGEST_TUNING_JOB = 32  # characters of the name of one
+_GOES_ON = ("InProgress", "Stopping")
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,12 @@ def of_job(clients: Clients, name: str) -> Source | None:
     """
     trial = name
     if (tuning := _tuning_job(clients, name)) is not None:
-        best = tuning.get("BestTrainingJob")
+        best, status = tuning.get("BestTrainingJob"), str(tuning["HyperParameterTuningJobStatus"])
         if best is None:
-            raise UserError(
-                f"the tuning job {name} has no best trial: it is {tuning['HyperParameterTuningJobStatus']}",
-                key="run",
-                fix=f"python launch.py action=watch job.name={name} where={clients.where.get('name')}",
-            )
+            raise UserError(f"the tuning job {name} has no best trial: it is {status}", key="run",
+                            fix=_look_at(clients, name, status))  # fmt: skip
+        if status in _GOES_ON:
+            print(f"the tuning job {name} is {status}: this is its best trial so far", file=sys.stderr)
         trial = str(best["TrainingJobName"])
         metric = best.get("FinalHyperParameterTuningJobObjectiveMetric", {})
         value = f"  {metric['MetricName']}={metric['Value']:.6g}" if metric else ""
@@ -88,9 +88,9 @@ def of_job(clients: Clients, name: str) -> Source | None:
         return None
     address = str(found.get("ModelArtifacts", {}).get("S3ModelArtifacts") or "")
     if not address:
-        raise UserError(
-            f"the training job {trial} has left no model: it is {found['TrainingJobStatus']}", key="run"
-        )
+        status = str(found["TrainingJobStatus"])
+        raise UserError(f"the training job {trial} has left no model: it is {status}", key="run",
+                        fix=_look_at(clients, name, status))  # fmt: skip
     if not address.endswith(".tar.gz"):  # the job was told not to pack it
         address = f"{address.rstrip('/')}/"
     return Source(trial, "sweepmaker", address=address)
@@ -100,11 +100,13 @@ def unasked(options: Options, name: str, bucket: str, prefix: str) -> Source:
     """A job's artifact for a dry run, which asks nobody: where the job was collected here, where it says.
 
     Raises:
-        ConfigError: a job of that name was collected here and has no model.
+        ConfigError: a job of that name was collected here, and there is no best trial with a model among it.
     """
     try:
         folder = find.model_folder(options)
     except ConfigError:
+        if _is_collected(name):
+            raise
         print(f"the best trial of {name} is asked for when it is sent", file=sys.stderr)
         root = f"s3://{bucket}/{prefix.strip('/')}/jobs/"
         return Source(name, "sweepmaker", address=f"{root}{name}/output/{NAME}")
@@ -114,6 +116,19 @@ def unasked(options: Options, name: str, bucket: str, prefix: str) -> Source:
     if not trial or output is None:
         return Source(_shown(folder), _label(folder), folder)
     return Source(trial, "sweepmaker", address=f"{output.rstrip('/')}/{trial}/output/{NAME}")
+
+
+def _look_at(clients: Clients, name: str, status: str) -> str:
+    """What to type to see how a job goes on, or how it ended."""
+    action = "watch" if status in _GOES_ON else "collect"
+    return f"python launch.py action={action} job.name={name} where={clients.where.get('name')}"
+
+
+def _is_collected(name: str) -> bool:
+    """Whether there are runs of a job in the folder that it was launched from."""
+    launches = [file for root in ("multirun", "outputs") for file in Path(root).glob("*/*/launch.json")]
+    folders = [file.parent for file in launches if _json(file).get("name") == name]
+    return any(run for folder in folders for run in (*folder.glob("run.json"), *folder.glob("*/run.json")))
 
 
 def _output(run: Path) -> str | None:

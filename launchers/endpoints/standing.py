@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from launchers.aws.clients import Clients
@@ -13,11 +13,13 @@ from launchers.aws.failures import explained
 from launchers.aws.masking import masked
 from launchers.endpoints.resources import ENDPOINT, Kind, described, remove, status_of
 from sweepmaker.compare.printing import printable
+from sweepmaker.config.errors import UserError
 
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _LOOK_S = 5.0
 _LOOK_HERE_S = 0.3
 _LOG_LINES = 20
+_LOG_STREAMS = 5  # that are looked into, the latest first
 
 
 def wait(
@@ -75,15 +77,35 @@ def end(
         known: status of an endpoint that has been told already.
 
     Raises:
-        UserError: as `wait`.
+        UserError: as `wait`; an endpoint is still there when its deletion has ended.
     """
     if kind is not ENDPOINT:
         return remove(clients, kind, name, ours)
     known = status_of(wait(clients, name, settled, known=known))
     removed = remove(clients, kind, name, ours)
-    if removed is not False:
-        wait(clients, name, lambda status: status is None, known=known)
+    if removed is not False and (left := wait(clients, name, _Deleted(known), known=known)) is not None:
+        reason = printable(masked(left.get("FailureReason") or "SageMaker gave no reason"))
+        raise UserError(
+            f"endpoint {name} could not be deleted, it is {status_of(left)}: {reason}",
+            fix="delete it again later; its endpoint config and model are there still",
+        )
     return removed
+
+
+class _Deleted:
+    """For `wait`, whether a deletion is over, well or not: what was asked for shows some time later only.
+
+    Args:
+        before: status of the endpoint when it was asked for.
+    """
+
+    def __init__(self, before: str | None) -> None:
+        self._before = before
+        self._begun = False
+
+    def __call__(self, status: str | None) -> bool:
+        self._begun = self._begun or status != self._before
+        return status is None or (self._begun and settled(status))
 
 
 def log_group(name: str) -> str:
@@ -91,15 +113,24 @@ def log_group(name: str) -> str:
     return f"/aws/sagemaker/Endpoints/{name}"
 
 
-def log_lines(clients: Clients, name: str) -> list[str]:
-    """The last lines of the endpoint's log; empty where they cannot be had."""
-    group = log_group(name)
+def log_lines(clients: Clients, endpoint: Mapping[str, Any]) -> list[str]:
+    """The last lines of a described endpoint's log; empty where they cannot be had.
+
+    The log group outlives an endpoint, so an earlier one of the same name may have left streams in it.
+    """
+    group = log_group(str(endpoint["EndpointName"]))
     found: list[str] = []
     # what failed is the endpoint: that its log may not be read, or is not there, is not worth an error
     with contextlib.suppress(Exception), explained(clients.where):
-        streams = clients.logs.describe_log_streams(logGroupName=group)["logStreams"]
-        for stream in streams[-1:]:
-            last = stream["logStreamName"]
-            events = clients.logs.get_log_events(logGroupName=group, logStreamName=last, limit=_LOG_LINES)
-            found += [str(event["message"]).rstrip() for event in events["events"]]
+        begin = int(endpoint["CreationTime"].timestamp() * 1000)
+        streams = clients.logs.describe_log_streams(
+            logGroupName=group, orderBy="LastEventTime", descending=True, limit=_LOG_STREAMS
+        )["logStreams"]
+        for stream in streams:  # when the last event came is known to CloudWatch with some delay only
+            if found:
+                break
+            events = clients.logs.get_log_events(
+                logGroupName=group, logStreamName=stream["logStreamName"], startTime=begin, limit=_LOG_LINES
+            )
+            found = [str(event["message"]).rstrip() for event in events["events"]]
     return [printable(masked(line)) for line in found[-_LOG_LINES:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -48,6 +49,8 @@ def _deploy(cfg: DictConfig, options: Options, again: Sequence[str]) -> None:
         found = source.local(options) if name is None else source.unasked(
             options, name, place.bucket, cfg.where.prefix
         )  # fmt: skip
+        if found.folder is not None:
+            _check(found.folder)
         with plan.make(cfg, options, found, place) as made:
             _say(made)
             made.show()
@@ -72,11 +75,12 @@ def _deploy(cfg: DictConfig, options: Options, again: Sequence[str]) -> None:
 def _here(options: Options) -> Source:
     """A model on this machine, also of a job that the account does not have: it may have been collected."""
     found = source.local(options)
-    _check(found)
+    assert found.folder is not None
+    _check(found.folder)
     return found
 
 
-def _check(found: Source) -> None:
+def _check(folder: Path) -> None:
     """The model can be served: better said now than by a container in ten minutes.
 
     Raises:
@@ -84,8 +88,7 @@ def _check(found: Source) -> None:
     """
     from sweepmaker.serving.artifact import open_artifact
 
-    assert found.folder is not None
-    artifact = open_artifact(found.folder)
+    artifact = open_artifact(folder)
     if not artifact.is_own:  # one's own module is built where it is served
         artifact.network()
 

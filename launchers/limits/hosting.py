@@ -17,6 +17,9 @@ from launchers.limits.shown import shown
 LONGEST_ENVIRONMENT = 32 << 10  # bytes of all keys and values of a model together
 MEMORY_STEP = 1024  # MB of a serverless endpoint
 ARCHIVE = ".tar.gz"
+PAYLOAD_MB = 6  # 2^20 bytes of a request and of its answer: InvokeEndpoint, API reference
+SERVERLESS_PAYLOAD_MB = 4  # likewise, of a serverless endpoint
+ANSWER_S = 60  # until an answer has to be there: Use Your Own Inference Code with Hosting Services
 
 
 def of_model(request: At) -> Iterator[Violation]:

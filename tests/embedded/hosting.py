@@ -67,6 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler)
 server.daemon_threads = False
+print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}", "pid": os.getpid()}), flush=True)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 server.serve_forever(0.02)
 server.server_close()

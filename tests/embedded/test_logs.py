@@ -58,6 +58,27 @@ def test_an_unfinished_line_waits_for_its_end(tmp_path: Path) -> None:
     assert reader.read(last=False) == ["two"]
 
 
+def test_a_long_log_begins_anew_and_what_was_before_is_kept_once(tmp_path: Path) -> None:
+    path, streams = tmp_path / "log", Streams()
+    path.write_text("one\n" * 30 + "two\nunfi")
+    reader, other = LogReader(path, 0, streams, "stream"), LogReader(path, 0, Streams(), "other")
+    other.read(last=False)
+    for begun in (1, 2):
+        reader.cut(1000)
+        assert path.stat().st_size > 100, "not yet"
+        reader.cut(100)
+        assert (path.stat().st_size, reader.behind) == (0, False)
+        kept = (tmp_path / "log.1").read_text()
+        assert kept.endswith("unfi" if begun == 1 else "four\n")
+        with path.open("a") as file:
+            file.write("nished\n" if begun == 1 else "")
+            file.write("three\n" * 30 + "four\n" if begun == 1 else "five\n")
+        other.read(last=False)
+    assert reader.read(last=True) == ["five"]
+    assert streams.lines["stream"] == ["one"] * 30 + ["two", "unfinished"] + ["three"] * 30 + ["four", "five"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["log", "log.1"]
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     with serving(tmp_path) as found:

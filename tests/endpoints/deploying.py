@@ -58,3 +58,17 @@ def a_run(folder: Path) -> Path:
 def last_json(text: str) -> dict[str, Any]:
     """What the last line of stdout says."""
     return dict(json.loads(text.strip().splitlines()[-1]))
+
+
+NOTHING: dict[str, list[str]] = {"endpoints": [], "configs": [], "models": []}
+
+
+def names(one: Site) -> dict[str, list[str]]:
+    """What is there of each kind."""
+    return {
+        "endpoints": [found["EndpointName"] for found in one.client.list_endpoints()["Endpoints"]],
+        "configs": [
+            found["EndpointConfigName"] for found in one.client.list_endpoint_configs()["EndpointConfigs"]
+        ],
+        "models": [found["ModelName"] for found in one.client.list_models()["Models"]],
+    }

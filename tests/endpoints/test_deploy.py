@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from launchers.embedded.api.calls import Api
+from launchers.embedded.errors import ServiceError
 from launchers.embedded.root import BUCKET
 from launchers.endpoints import standing
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run.interrupt import Interrupted
-from tests.embedded.hosting import Site, site_of_its_own
-from tests.endpoints.deploying import a_run, at, deploy, last_json
+from tests.embedded.hosting import Site, until
+from tests.endpoints.deploying import NOTHING, a_run, deploy, last_json, names
 from tests.images import photo_jpeg
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return a_run(tmp_path_factory.mktemp("here") / "outputs" / "2026-11-23" / "10-00-00")
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site_of_its_own(tmp_path_factory.mktemp("site")) as found:
-        yield found
-
-
-@pytest.fixture
-def account(one: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(standing, "_LOOK_S", 0.05)
-    return at(one, monkeypatch)
-
-
-def names(one: Site) -> dict[str, list[str]]:
-    """What is there of each kind."""
-    return {
-        "endpoints": [found["EndpointName"] for found in one.client.list_endpoints()["Endpoints"]],
-        "configs": [
-            found["EndpointConfigName"] for found in one.client.list_endpoint_configs()["EndpointConfigs"]
-        ],
-        "models": [found["ModelName"] for found in one.client.list_models()["Models"]],
-    }
-
-
-NOTHING: dict[str, list[str]] = {"endpoints": [], "configs": [], "models": []}
 
 
 def test_a_run_is_deployed_asked_and_deleted(
@@ -95,10 +65,13 @@ def test_an_endpoint_that_fails_leaves_nothing_and_says_why(
     dying = tmp_path / "outputs" / "dying"
     a_run(dying)
     (dying / "model" / "text").write_text("dies")  # what the small container reads
+    earlier = [(1, "of an earlier endpoint of that name")]
+    one.parts.logs.put(standing.log_group("dying"), "AllTraffic/i-zzzzzzzzzzzzzzzz", earlier)
     with pytest.raises(UserError) as caught:
         deploy("action=deploy", f"run={dying}", "name=dying", "confirm=true", *account)
     assert "did not pass the ping health check" in caught.value.message
     assert "no such weights" in caught.value.message  # the end of its log
+    assert "of an earlier endpoint" not in caught.value.message
     assert "nothing is left" in str(caught.value.fix)
     assert names(one) == NOTHING
 
@@ -124,6 +97,51 @@ def test_a_deployment_that_is_refused_half_way_leaves_nothing(
         deploy("action=delete", "name=taken", *account)
     one.client.delete_endpoint_config(EndpointConfigName="taken")
     one.client.delete_model(ModelName="theirs")
+
+
+@pytest.mark.parametrize("lost", ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"])
+def test_an_answer_that_got_lost_is_no_name_that_is_taken(
+    lost: str, run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """boto3 sends the request again, and the service says that there is one of that name."""
+    real, calls = Api.call, list[str]()
+
+    def call(self: Api, operation: str, body: dict[str, Any]) -> Any:
+        answer = real(self, operation, body)
+        calls.append(operation)
+        if (operation, calls.count(operation)) == (lost, 1):
+            raise RuntimeError("a line that breaks")
+        return answer
+
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr(Api, "call", call)
+        deploy("action=deploy", f"run={run}", "name=again", "confirm=true", "wait=false", *account)
+    assert last_json(capsys.readouterr().out)["name"] == "again"
+    assert names(one) == {"endpoints": ["again"], "configs": ["again"], "models": ["again"]}
+    deploy("action=delete", "name=again", *account)
+
+
+def test_what_is_left_is_named_when_clearing_up_fails_too(
+    run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Api.call
+
+    def call(self: Api, operation: str, body: dict[str, Any]) -> Any:
+        if operation in ("CreateEndpoint", "DeleteModel"):
+            raise ServiceError("AccessDeniedException", f"not authorized to perform: sagemaker:{operation}")
+        return real(self, operation, body)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Api, "call", call)
+        with pytest.raises(UserError, match="sagemaker:CreateEndpoint") as caught:
+            deploy("action=deploy", f"run={run}", "name=rest", "confirm=true", *account)
+    assert "clearing up failed too (AWS refuses sagemaker:DeleteModel" in str(caught.value.fix)
+    assert "action=delete name=rest" in str(caught.value.fix)
+    assert names(one) == {"endpoints": [], "configs": [], "models": ["rest"]}
+    deploy("action=delete", "name=rest", *account)
+    assert names(one) == NOTHING
 
 
 def test_interrupted_while_waiting_the_endpoint_goes_on_and_the_way_out_is_told(
@@ -163,16 +181,19 @@ def test_a_half_made_deployment_is_deleted_by_its_name(
     assert last_json(capsys.readouterr().out)["status"] == "Creating"
     one.ended("half")
     one.client.delete_endpoint(EndpointName="half")
-    one.ended("half", "Deleting") if names(one)["endpoints"] else None
+    until(lambda: names(one)["endpoints"] == [], "end of half")
+    capsys.readouterr()
     deploy("action=delete", "name=half", *account)
+    assert set(last_json(capsys.readouterr().out)["deleted"]) == {"endpoint config", "model"}
     assert names(one) == NOTHING
 
 
 def test_a_model_is_registered_and_waits(
     run: Path, one: Site, account: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    without_role = [line for line in account if not line.startswith("where.role=")]
     for version in (1, 2):  # no confirm: no money starts running
-        deploy("action=deploy", f"run={run}", "register=dogs", *account)
+        deploy("action=deploy", f"run={run}", "register=dogs", *without_role)
         told = last_json(capsys.readouterr().out)
         assert told["package"].endswith(f":model-package/dogs/{version}")
         assert told["status"] == "PendingManualApproval"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from launchers.aws.account import fill_in
+from launchers.endpoints import plan, settings
+from launchers.endpoints.source import Source
 from launchers.limits import violations
 from sweepmaker.config.errors import ConfigError, UserError
-from tests.endpoints.deploying import a_run, deploy
+from tests.endpoints.deploying import a_run, composed, deploy
 
+ROLE = "where.role='arn:aws:iam::123456789012:role/sweepmaker'"
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return a_run(tmp_path_factory.mktemp("here") / "outputs" / "2026-11-23" / "10-00-00")
 
 
 def requests(capsys: pytest.CaptureFixture[str], *lines: str) -> dict[str, dict[str, Any]]:
@@ -28,6 +29,16 @@ def requests(capsys: pytest.CaptureFixture[str], *lines: str) -> dict[str, dict[
     for operation, request in found.items():
         assert violations(operation, request) == []
     return found
+
+
+@contextmanager
+def planned(lines: list[str]) -> Iterator[plan.Plan]:
+    """The plan for a job's own artifact, which lies in S3 file by file."""
+    with composed("action=deploy", *lines) as cfg:
+        options = settings.validate(cfg, lines)
+        model = Source("sweep-1-001", "dogs", address="s3://mine/sweep-1-001/output/model/")
+        with plan.make(cfg, options, model, fill_in(cfg.where)) as made:
+            yield made
 
 
 def test_an_endpoint_with_machines(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,10 +145,26 @@ def test_a_jobs_best_trial_by_its_name(
     assert data == "s3://mine/team/jobs/sweep-1-001-abcdef01/output/model.tar.gz"
 
 
+def test_a_job_that_was_collected_here_without_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "multirun" / "2026-11-23" / "10-00-00" / "0"
+    run.mkdir(parents=True)
+    (run.parent / "launch.json").write_text(json.dumps({"name": "sweep-1"}))
+    deploy("action=deploy", "dry_run=true", "run=sweep-1")  # sent, and nothing is here yet
+    objective = {"name": "valid/top1", "mode": "max", "value": 0.9}
+    (run / "run.json").write_text(json.dumps({"state": "completed", "objective": objective}))
+    with pytest.raises(ConfigError, match="model"):
+        deploy("action=deploy", "dry_run=true", "run=sweep-1")
+
+
 REFUSED = [
     ("no run", ["dry_run=true"], "run", "whose model"),
     ("no image", [], "endpoint.image", "docker/Dockerfile"),
-    ("nobody agreed to the costs", ["endpoint.image=x/y:1"], "confirm", "1 instance hour each hour"),
+    ("no image, role and bucket", [], "endpoint.image", "where.role is needed, too; where.bucket is"),
+    ("nobody agreed to the costs", ["endpoint.image=x/y:1", "where.bucket=mine", ROLE], "confirm",
+     "1 instance hour each hour"),
     ("a name", ["dry_run=true", "name=a_b"], "name", "letters, digits and hyphens"),
     ("a machine", ["dry_run=true", "endpoint.instance=m5"], "endpoint.instance", "ml.m5.large"),
     ("a machine that is none", ["dry_run=true", "endpoint.instance=ml.x9.huge"], "endpoint.instance",
@@ -152,7 +179,15 @@ REFUSED = [
     ("serverless and 6 MB", ["dry_run=true", "endpoint.serverless.memory_mb=2048", "limits.payload_mb=6"],
      "limits.payload_mb", "4 MB"),
     ("a key of the local server", ["dry_run=true", "batch.max=4"], "batch.max", "on this machine"),
-    ("the role", ["endpoint.image=x/y:1", "confirm=true"], "where.role", "the endpoint runs as"),
+    ("the role", ["endpoint.image=x/y:1"], "where.role", "the endpoint runs as, and so is where.bucket"),
+    ("the bucket", ["endpoint.image=x/y:1", ROLE], "where.bucket", "for what is uploaded"),
+    ("the bucket of a registration", ["endpoint.image=x/y:1", "register=dogs"], "where.bucket", "uploaded"),
+    ("a registration with a name", ["dry_run=true", "register=dogs", "name=cats"], "name", "register"),
+    ("no group", ["dry_run=true", "endpoint.serverless=null"], "endpoint.serverless", "memory_mb"),
+    ("a number as group", ["dry_run=true", "endpoint.serverless=2048"], "endpoint.serverless", "memory_mb"),
+    ("a word as group", ["dry_run=true", "endpoint.serverless=x"], "endpoint.serverless", "memory_mb"),
+    ("20 MB", ["dry_run=true", "limits.payload_mb=20"], "limits.payload_mb", "takes 6 MB"),
+    ("5 minutes", ["dry_run=true", "limits.timeout_s=300"], "limits.timeout_s", "within 60 seconds"),
     ("a secret", ["dry_run=true", "endpoint.image=https://user:password@host/image"], "endpoint.image",
      "password"),
 ]  # fmt: skip
@@ -177,10 +212,51 @@ def test_an_action_needs_a_name(action: str) -> None:
         deploy(f"action={action}")
 
 
-def test_a_model_that_is_broken_is_not_deployed(tmp_path: Path) -> None:
+def test_a_serverless_endpoint_of_a_model_that_is_not_packed() -> None:
+    lines = ["run=sweep-1", "endpoint.image=x/y:1", ROLE, "endpoint.serverless.memory_mb=2048"]
+    with pytest.raises(ConfigError, match="packed model only") as caught, planned(lines):
+        pass
+    assert caught.value.key == "endpoint.serverless.memory_mb"
+
+
+@pytest.mark.parametrize("more", [[ROLE], ["register=dogs"]], ids=["machines", "registered"])
+def test_a_model_that_is_not_packed(more: list[str]) -> None:
+    """Nothing is uploaded, so no bucket is needed; a registration runs nothing, so it needs no role."""
+    with planned(["run=sweep-1", "endpoint.image=x/y:1", *more]) as made:
+        first = next(call.request for call in made.calls if "model_package_group" not in call.operation)
+    (container,) = first.get("InferenceSpecification", {}).get("Containers") or [first["PrimaryContainer"]]
+    assert container["ModelDataSource"]["S3DataSource"] == {
+        "S3Uri": "s3://mine/sweep-1-001/output/model/", "S3DataType": "S3Prefix", "CompressionType": "None",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["run=sweep-1"], "endpoint.image, where.role, where.bucket"),
+        (["run=sweep-1", "register=dogs"], "endpoint.image, where.bucket"),
+    ],
+)  # fmt: skip
+def test_only_what_is_needed_has_a_placeholder(
+    lines: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    deploy("action=deploy", "dry_run=true", "where.region=us-east-1", *lines)
+    found = [
+        line.partition(": ")[2] for line in capsys.readouterr().err.splitlines() if "placeholder" in line
+    ]
+    assert ", ".join(found) == told
+
+
+@pytest.mark.parametrize("dry_run", ["false", "true"])
+def test_a_model_that_is_broken_is_not_deployed(tmp_path: Path, dry_run: str) -> None:
     broken = a_run(tmp_path / "run")
     weights = broken / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"model\.safetensors"):
-        deploy("action=deploy", "where=embedded", f"where.root={tmp_path / 'root'}", f"run={broken}")
+        deploy(
+            "action=deploy", "where=embedded", f"where.root={tmp_path / 'root'}", f"run={broken}",
+            f"dry_run={dry_run}",
+        )  # fmt: skip
     assert not (tmp_path / "root").exists()

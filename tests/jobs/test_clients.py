@@ -78,6 +78,16 @@ def test_calls_are_bounded_and_signed_with_our_name(monkeypatch: pytest.MonkeyPa
     assert "sweepmaker/" in config.user_agent_extra
 
 
+def test_an_endpoint_is_asked_once_and_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has 60 s to answer; what takes that long once takes as long again."""
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    config = connect({}).runtime.meta.config
+    assert config.retries == {"mode": "standard", "total_max_attempts": 1}
+    assert config.read_timeout > 60
+    here = {"name": "embedded", "endpoint_url": "http://127.0.0.1:1", "s3_endpoint_url": "http://127.0.0.1:1"}
+    assert connect(here).runtime.meta.config.read_timeout > 120  # it waits for one that is brought back
+
+
 def test_the_users_own_retries_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
     assert connect({}).sts.meta.config.retries["total_max_attempts"] == 7

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Exception, str | None, list[str]]] = {
         raw.SSLError(endpoint_url="https://x", error="self-signed certificate"),
         None, ["not trusted", "AWS_CA_BUNDLE"],
     ),
-    "read timeout": (raw.ReadTimeoutError(endpoint_url="https://x"), None, ["broke", "never created twice"]),
+    "read timeout": (raw.ReadTimeoutError(endpoint_url="https://x"), None, ["broke", "nothing is created"]),
     "connection closed": (raw.ConnectionClosedError(endpoint_url="https://x"), None, ["broke", "again"]),
     "a malformed request": (raw.ParamValidationError(report="no X"), None, ["not well-formed", "no X"]),
     "any other of botocore": (raw.UnknownClientMethodError(method_name="x"), None, ["AWS cannot be used"]),

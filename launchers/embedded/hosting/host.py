@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from launchers.embedded.hosting.model_data import bring
 from launchers.embedded.hosting.words import group_of
@@ -28,6 +30,8 @@ STOP_S = 30.0  # likewise: from SIGTERM to SIGKILL
 _PING_S = 2.0  # likewise: a ping has to be answered within
 _AGAIN_S = 0.1
 _SHOWN = 1 << 16  # bytes of an earlier server's log that are shown again
+_LARGEST_LOG = 64 << 20  # bytes; what was before is kept once
+_FIRST_WORDS = re.compile(r'\{"url": "http://127\.0\.0\.1:([0-9]{1,5})", "pid": ([0-9]+)\}')
 _SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 
@@ -60,6 +64,7 @@ class Host:
         begin = max(0, size_of(self._log) - _SHOWN)
         self._reader = LogReader(self._log, begin, parts.logs, stream, group=group_of(endpoint))
         self.port = 0
+        """On which it listens; 0 before it says so."""
 
     def start(self, given_up: Callable[[], bool]) -> bool:
         """Bring the model, start the process, and wait until it answers /ping with 200.
@@ -75,11 +80,11 @@ class Host:
         self._log.touch()
         bring(self._parts.store, self.plan["container"], self._ml / "model")
         limit = float(self.plan["variant"].get("ContainerStartupHealthCheckTimeoutInSeconds", START_S))
-        self.port = _free_port()
+        self._reader.read(last=True)  # what an earlier one said of its port is not believed
         self._handle = self._runtime().start(self._spec(), self._log)
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline and not given_up():
-            if self._answers():
+            if self.port and self._answers():
                 return True
             if self.ended(_AGAIN_S):
                 break
@@ -93,6 +98,7 @@ class Host:
         except LostError:
             over = True
         self.read(last=over)
+        self._reader.cut(_LARGEST_LOG)
         return over
 
     def note(self, text: str) -> None:
@@ -102,8 +108,11 @@ class Host:
         self.read()
 
     def read(self, *, last: bool = False) -> None:
-        """Take in what it printed."""
-        self._reader.read(last=last)
+        """Take in what it printed, its port for one: the kernel gave it one that nobody else has."""
+        for line in self._reader.read(last=last):
+            said = _FIRST_WORDS.fullmatch(line)
+            if said and not self.port and self._handle is not None and self._is_of_it(int(said[2])):
+                self.port = int(said[1])
 
     def stop(self) -> None:
         """End it: requests at work get their answers within `STOP_S`."""
@@ -117,6 +126,16 @@ class Host:
         finally:
             handle.kill()
             self.read(last=True)
+
+    def _is_of_it(self, pid: int) -> bool:
+        """Whether a process is the one that was started, or started by it."""
+        assert self._handle is not None
+        with contextlib.suppress(LostError):
+            self._handle.wait(0)  # hears its number
+        try:
+            return self._handle.pid in (pid, *(one.pid for one in psutil.Process(pid).parents()))
+        except psutil.Error:
+            return False
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PING_S)
@@ -137,7 +156,7 @@ class Host:
             **container.get("Environment", {}),
             # where an image has /opt/ml to itself and all addresses, this one is on somebody's machine
             "SAGEMAKER_BASE_DIR": "/opt/ml",
-            PORT: str(self.port),
+            PORT: "0",  # any free one; chosen here it could be somebody else's by the time it is listened on
             "PYTHONPATH": str(_SOURCE),
         }
         return TrialSpec(
@@ -155,9 +174,3 @@ class Host:
             gpus=self._parts.slots.gpu_names if kind.startswith(("ml.g", "ml.p")) else (),
             code=None,
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

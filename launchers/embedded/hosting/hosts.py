@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from launchers.embedded.hosting.host import Host
 from launchers.embedded.hosting.life import ALIVE, Life
@@ -37,16 +38,23 @@ class Hosts:
 
     def start(self) -> None:
         """Begin; endpoints of an earlier server are brought back, what nobody names any more is removed."""
-        known = {job.name for job in self._state.jobs(ENDPOINT)}
         folder = self._parts.root.endpoint("")
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name not in known:
-                shutil.rmtree(path, ignore_errors=True)
+        for path in list(folder.iterdir()) if folder.is_dir() else ():
+            self._tidy(path)
         for job in self._state.jobs(ENDPOINT, statuses=ALIVE):
-            if job.status == "InService":
+            with self._lock:
+                begun = job.name in self._lives  # clients are answered already, and may have made this one
+            if job.status == "InService" and not begun:
                 with self._state.change(ENDPOINT, job.name) as changed:
                     changed.document["EndpointStatus"] = "SystemUpdating"
             self.wake(job.name)
+
+    def _tidy(self, path: Path) -> None:
+        """Remove the folder of an endpoint that is no more, and not that of one which is made this moment."""
+        with self._state.transaction():
+            job = self._state.get(ENDPOINT, path.name)
+            if job is None or job.name != path.name:
+                shutil.rmtree(path, ignore_errors=True)
 
     def wake(self, name: str) -> None:
         """An endpoint's document says that it is to be created, updated or deleted."""
@@ -62,7 +70,7 @@ class Hosts:
             life = Life(self._parts, self._runtime, job.name)
             thread = threading.Thread(target=self._run, args=(life,), name=f"endpoint {job.name}")
             self._lives[job.name] = (life, thread)
-        thread.start()
+            thread.start()  # before `close` can see it, which waits for its end
 
     def close(self) -> None:
         """End the processes; the next server brings them back."""
@@ -91,10 +99,11 @@ class Hosts:
         while True:
             with self._lock:
                 life = self._lives.get(name, (None, None))[0]
-            if life is not None and life.host is not None:
+            if life is not None:
                 with life.one_request() as host:
-                    yield host
-                return
+                    if host is not None:
+                        yield host
+                        return
             job = self._state.get(ENDPOINT, name)
             back = job is not None and job.status in ("InService", "SystemUpdating", "Updating")
             if self._closing or not back or time.monotonic() > deadline:

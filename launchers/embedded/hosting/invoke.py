@@ -16,11 +16,11 @@ from launchers.embedded.hosting.hosts import Hosts
 from launchers.embedded.hosting.life import TooManyError
 from launchers.embedded.root import ACCOUNT, REGION
 from launchers.embedded.state import ENDPOINT, State
+from launchers.limits.hosting import ANSWER_S, PAYLOAD_MB, SERVERLESS_PAYLOAD_MB
 
-LARGEST = 6_291_456  # bytes: InvokeEndpoint's Body, API reference
-LARGEST_SERVERLESS = 4 << 20  # Serverless Inference, developer guide
-LONGEST_S = 60.0  # Use Your Own Inference Code with Hosting Services, developer guide
-_LARGEST_ANSWER = 6_291_456  # likewise
+LARGEST = PAYLOAD_MB << 20  # bytes
+LARGEST_SERVERLESS = SERVERLESS_PAYLOAD_MB << 20
+_LARGEST_ANSWER = LARGEST
 _LONGEST_HEADER = 1024  # characters
 _SHOWN = 1024  # characters of an error's text that stand in a ModelError
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
@@ -68,7 +68,7 @@ class Invocations:
         variant = job.private["plan"]["variant"]
         self._check(headers, body, variant)
         try:
-            with self._hosts.serving(name, LONGEST_S) as host:
+            with self._hosts.serving(name, ANSWER_S) as host:
                 if host is None:
                     raise ServiceError("ValidationError", words.not_found(name))
                 return _handed_on(name, host, headers, body)
@@ -95,7 +95,7 @@ class Invocations:
 
 
 def _handed_on(name: str, host: Host, headers: Mapping[str, str], body: bytes) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=LONGEST_S)
+    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=ANSWER_S)
     try:
         connection.request("POST", "/invocations", body, _passed_on(headers))
         came = connection.getresponse()

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,12 @@ from launchers.embedded.hosting.model_data import ModelDataError
 from launchers.embedded.parts import Parts
 from launchers.embedded.runtimes.spec import Runtime
 from launchers.embedded.state import ENDPOINT, Job
+from launchers.limits.hosting import ANSWER_S
 
 ALIVE = ("Creating", "InService", "Updating", "SystemUpdating", "Deleting")
 """Statuses in which something is running, or is about to begin or end."""
 _LOOK_S = 0.2
-_MOST_ENDS = 3  # that a process may end by itself within `_ENDS_S` before its endpoint has failed
+_MOST_ENDS = 3  # of processes by themselves within `_ENDS_S`: with the last the endpoint has failed
 _ENDS_S = 60.0
 
 
@@ -48,8 +50,8 @@ class Life:
         self._state = parts.state
         self._news = threading.Event()
         self._closing = False
-        self._requests = 0
-        self._lock = threading.Lock()
+        self._requests: Counter[Host] = Counter()
+        self._changed = threading.Condition()  # of the requests, or of what ends
         self._ends: list[float] = []
 
     @property
@@ -65,24 +67,30 @@ class Life:
         """The server ends."""
         self._closing = True
         self._news.set()
+        with self._changed:
+            self._changed.notify_all()
 
     @contextmanager
     def one_request(self) -> Iterator[Host | None]:
-        """
+        """The process that answers, which an update does not end before the block; None where none does now.
+
         Raises:
             TooManyError: see there.
         """
-        host = self.host
-        limits = host.plan["variant"].get("ServerlessConfig") if host is not None else None
-        with self._lock:
-            if limits is not None and self._requests >= int(limits["MaxConcurrency"]):
-                raise TooManyError
-            self._requests += 1
+        with self._changed:
+            host = self.host
+            if host is not None:
+                limits = host.plan["variant"].get("ServerlessConfig")
+                if limits is not None and self._requests.total() >= int(limits["MaxConcurrency"]):
+                    raise TooManyError
+                self._requests[host] += 1
         try:
             yield host
         finally:
-            with self._lock:
-                self._requests -= 1
+            if host is not None:
+                with self._changed:
+                    self._requests -= Counter((host,))
+                    self._changed.notify_all()
 
     def run(self) -> None:
         """All of it; raises only what keeps its end from being written."""
@@ -159,7 +167,11 @@ class Life:
     def _update(self, job: Job, old: Host) -> None:
         """The new process first, then the old one's end: there is always one that answers."""
         wanted, generation = job.private["next"], job.private["generation"] + 1
-        new, reason = self._started(job, wanted["plan"], generation)
+        try:
+            new, reason = self._started(job, wanted["plan"], generation)
+        except Exception:  # no room for its model, for example: the old one is as good as before
+            traceback.print_exc(file=sys.stderr)
+            new, reason = None, words.INTERNAL
         if new is None and not reason:
             return  # the server ends: the next one tries again
         with self._state.change(ENDPOINT, self.name) as changed:
@@ -175,8 +187,17 @@ class Life:
         if new is None:
             shutil.rmtree(self._folder(generation), ignore_errors=True)
         else:
-            old.stop()
+            self._let_go(old)
             shutil.rmtree(self._folder(generation - 1), ignore_errors=True)
+
+    def _let_go(self, old: Host) -> None:
+        """End a process that answers no more, once the requests that were given it are through."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or not self._requests[old], ANSWER_S)
+        try:
+            old.stop()
+        except Exception:  # the one that answers now is not to end for it
+            traceback.print_exc(file=sys.stderr)
 
     def _delete(self, job: Job) -> None:
         self._drop()

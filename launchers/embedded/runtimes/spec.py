@@ -37,6 +37,10 @@ class TrialSpec:
 class Handle(Protocol):
     """A trial's process, with all that it starts."""
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id, once it is known."""
+
     def wait(self, timeout: float) -> int | None:
         """The exit code (negative: ended by that signal) once it has ended, or None after ``timeout`` s.
 
