@@ -67,9 +67,7 @@ class Profile:
         self.system = Series([*CHANNELS, *self.gpus, *memory])
         self.cores = Series([f"cpu{number}" for number in cores], _CORE_BUCKETS)
         self.steps = Series(STEP_CHANNELS)
-        self.loads = Histogram(
-            ["cpu", "cpu_max", "run_cpu", "iowait", "memory", *self.gpus, *memory], percent_bins()
-        )
+        self.loads = Histogram(["cpu", "run_cpu", "iowait", "memory", *self.gpus, *memory], percent_bins())
         self.durations = Histogram(["step", "data_wait"], duration_bins())
         self.outliers = Outliers(settings.rules.get("StepOutlier"))
         self.totals = np.zeros(len(PHASES))
@@ -120,14 +118,13 @@ class Profile:
             self.cores.add(time, np.array(cores))
         if not training:
             return
-        values["cpu_max"] = max(cores, default=values.get("cpu", float("nan")))
         self.recent.append((time, values))
         for name in self.loads.names:
             if name in values:
                 self.loads.add(name, np.array([values[name]]))
-        self._count_together(values)
+        self._count_together(values, max(cores, default=None))
 
-    def _count_together(self, values: Mapping[str, float]) -> None:
+    def _count_together(self, values: Mapping[str, float], cpu_max: float | None) -> None:
         busy = [values[name] for name in self.gpus if name in values]
         if not busy:
             return
@@ -135,8 +132,10 @@ class Profile:
             asked = self.settings.rules.get(rule)
             if asked is None or channel not in values:
                 continue
-            any_core = asked.get("cpu_mode") == "any"
-            load = values["cpu_max"] if any_core else values[channel]
+            load = values[channel]
+            if asked.get("cpu_mode") == "any":
+                highest = cpu_max if rule == "CPUBottleneck" else values.get("iowait_max")
+                load = load if highest is None else highest
             low = min(busy) < asked["gpu_threshold"]
             high = load > asked["cpu_threshold" if rule == "CPUBottleneck" else "io_threshold"]
             counts = self.together.setdefault(rule, {"samples": 0, "low_gpu": 0, "both": 0})

@@ -15,7 +15,8 @@ from sweepmaker.profiler.rules.gpu import box
 from sweepmaker.profiler.rules.overall import OTHERS, statistics
 
 _NAMES: dict[str, tuple[str, Callable[[float], str]]] = {
-    "cpu": ("CPU", percent), "iowait": ("I/O wait", percent), "memory": ("memory", percent),
+    "cpu": ("CPU", percent), "iowait": ("I/O wait", percent),
+    "iowait_max": ("I/O wait, the core that waits most", percent), "memory": ("memory", percent),
     "run_cpu": ("CPU, this run alone", percent),
     "process_cpu": ("CPU of this run (100 %: one core)", percent),
     "process_memory": ("memory of this run", lambda value: f"{value:.2f} GiB"),
