@@ -107,6 +107,8 @@ class Profiling:
             if self._gpus.problem:
                 print(f"profiler: GPUs are not sampled ({self._gpus.problem})", file=sys.stderr)
             machine, readings = self._so_far()
+            machine.whole = facts.whole_here(trainer)
+            about["memory_gib"] = machine.memory_gib
             profile = Profile(self._settings, machine.cores, len(self._gpus.names), about)
             self._continue(profile)
             for seconds, found, cores in readings:
