@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweepmaker.profiler.phases import PHASES
+from sweepmaker.profiler.report.files import of_rule
 from sweepmaker.profiler.rules.batches import larger_batch
 from tests.profiler.recorded import Profile, judged, preset, profile
 from tests.profiler.test_rules import AROUND, WAITING, fired
@@ -17,6 +18,16 @@ def test_batches_that_come_in_bursts_are_waited_for(workers: int, override: str)
     made = profile(preset(), phases=waits, step=lambda n: 6e-5 if n % 4 else 2.5, loader_num_workers=workers)
     assert made.durations.quantile("data_wait", 0.5) < 1e-4
     assert judged(made).verdicts["DataWait"].override == override
+
+
+def test_a_rule_that_is_voted_down_advises_nothing() -> None:
+    """It holds as the run ends, but held too seldom before."""
+    made = profile(preset(), seconds=300, busy=(lambda t: 95 if t < 240 else 20,), memory=10, cpu=20)
+    verdict = judged(made).verdicts["LowGPUUtilization"]
+    assert not verdict.triggered and verdict.advice == "" and verdict.override is None and verdict.gain == 1
+    assert verdict.sentence.startswith("It held in ") and "looks, fewer than the 15" in verdict.sentence
+    kept = of_rule(made, judged(made), "LowGPUUtilization")
+    assert kept["RuleTriggered"] == 0 and kept["Advice"] == "" and kept["Override"] is None
 
 
 @pytest.mark.parametrize("busy", [95, 72])

@@ -14,7 +14,7 @@ from sweepmaker.profiler.clock import NO_STEP, Row
 from sweepmaker.profiler.machine import CHANNELS
 from sweepmaker.profiler.outliers import Outliers
 from sweepmaker.profiler.phases import PHASES, STEP
-from sweepmaker.profiler.series import Floats, Histogram, Series, duration_bins, percent_bins
+from sweepmaker.profiler.series import LIMIT, Floats, Histogram, Series, duration_bins, percent_bins
 from sweepmaker.profiler.settings import Settings
 from sweepmaker.run import atomic
 
@@ -81,6 +81,7 @@ class Profile:
         self.together: dict[str, dict[str, int]] = {}  # samples in which two things held, by rule
         self.rules: dict[str, dict[str, Any]] = {}
         self.failed: set[str] = set()  # rules that raised, and said so
+        self.unwatched: str | None = None  # why not all of the run was watched
         self.recent: deque[tuple[float, dict[str, float]]] = deque(maxlen=self._longest())
 
     def _longest(self) -> int:
@@ -268,16 +269,27 @@ class Profile:
         same_cores = kept["cores"]["names"] == self.cores.names
         other.cores = Series.of_dict(kept["cores"]) if same_cores else self.cores
         other.steps = Series.of_dict(kept["steps"])
+        limits = (other.system, LIMIT), (other.cores, _CORE_BUCKETS), (other.steps, LIMIT)
+        if other.steps.names != list(STEP_CHANNELS) or any(each.limit != most for each, most in limits):
+            raise ValueError("series of another program")
         other.loads = Histogram(self.loads.names, percent_bins())
         other.loads.load(kept["loads"])
         other.durations.load(kept["durations"])
         other.outliers.load(kept["outliers"])
-        if len(other.outliers.phases) != len(PHASES):
-            raise ValueError("phases of another program")
         other.totals = np.array([float(kept["split"][phase]) for phase in PHASES])
         other.count, other.images = int(kept["count"]), int(kept["images"])
         other.before = {name: float(kept["phases_of_run"][name]) for name in self.before}
         other.phases_of_run = dict(other.before)
         other.starts_before = [float(each) for each in kept.get("starts", [other.before["initialisation"]])]
-        other.together, other.rules = kept["together"], kept["rules"]
+        other.together = {
+            str(rule): {name: int(counts[name]) for name in ("samples", "low_gpu", "both")}
+            for rule, counts in kept["together"].items()
+        }
+        other.rules = {
+            str(rule): {
+                **{name: int(found[name]) for name in ("scans", "triggered", "violations")},
+                "last": None if found["last"] is None else dict(found["last"]),
+            }
+            for rule, found in kept["rules"].items()
+        }
         vars(self).update(vars(other))

@@ -60,6 +60,7 @@ def summary(profile: Profile, found: Found, state: str) -> dict[str, Any]:
         "version": VERSION,
         "state": state,
         "preset": profile.settings.preset,
+        "unwatched": profile.unwatched,
         "split": {"training_step": sum(split[name] for name in step), **split},
         "images_per_second": profile.images / profile.training_s if profile.training_s else None,
         "steps": profile.count,

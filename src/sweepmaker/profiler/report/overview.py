@@ -30,7 +30,8 @@ def summary(profile: Profile) -> str:
         said += " Most of it went by before the first step: a longer run would show a better split."
     speed = profile.images / profile.training_s if profile.training_s else float("nan")
     return section(
-        "summary", "Summary", paragraph(said), parts("The run's time", shown),
+        "summary", "Summary", paragraph(profile.unwatched or "", "advice"), paragraph(said),
+        parts("The run's time", shown),
         facts({
             "images": f"{profile.images:,} in {profile.count:,} steps, {speed:.0f} a second while training",
             "median step": seconds(profile.durations.quantile("step", 0.5)),

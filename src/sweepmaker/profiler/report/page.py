@@ -61,7 +61,7 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
 
 def _state(state: str, profile: Profile) -> str:
     facts = profile.facts
-    device = ", ".join(facts.get("gpus") or []) or f"CPU, threads: {facts.get('threads')}"
+    device = ", ".join(facts.get("gpus") or []) or f"CPU, threads: {facts.get('threads', '-')}"
     nodes = facts.get("nodes")
     where = f"machine {facts.get('node')} of {nodes} · " if isinstance(nodes, int) and nodes > 1 else ""
     return f"{state} · {where}{device} · thresholds: {profile.settings.preset}"
