@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sweepmaker.profiler.phases import PHASES
 from sweepmaker.profiler.report import files
 from sweepmaker.profiler.report.charts import Curve, curves, histogram
 from sweepmaker.profiler.report.markup import seconds, sentence, words
-from sweepmaker.profiler.report.page import read_json
 from sweepmaker.profiler.report.style import CSS
+from sweepmaker.run import untrusted
 from tests.needs import needs_package
 from tests.profiler.recorded import Profile, judged, preset, profile
 
@@ -135,6 +136,22 @@ def test_rules_are_kept_with_the_keys_of_aws(page: Path, two_gpus: Profile) -> N
     assert files["LowGPUUtilization"]["Details"]["gpu1"]["gpu_95"] == pytest.approx(60, abs=3)
 
 
+def test_the_shares_of_the_loop_are_whole(page: Path, tmp_path: Path) -> None:
+    content = json.loads((page.parent / "reports" / "OverallFrameworkMetrics.json").read_text())
+    assert sum(content["Details"]["phase"].values()) == pytest.approx(100)
+    assert content["Details"]["phase"]["EVAL"] == pytest.approx(10, abs=0.1)
+    assert "ratio" not in content["Details"]  # no operators were recorded
+    made = profile(preset(), seconds=5)
+    made.totals[PHASES.index("checkpoint")] = made.totals.sum()
+    (tmp_path / "profiler").mkdir()
+    (tmp_path / "profiler" / "operators.json").write_text('{"total": {"cpu": 30.0, "gpu": 90.0, "x": []}}')
+    files.write(tmp_path, made, judged(made), "completed")
+    reports = tmp_path / "profiler" / "reports"
+    details = json.loads((reports / "OverallFrameworkMetrics.json").read_text())["Details"]
+    assert details["phase"]["others"] > 50 and sum(details["phase"].values()) == pytest.approx(100)
+    assert details["ratio"] == {"CPU": 25, "GPU": 75} and details["GPU_total"] == 90
+
+
 def test_the_summary_is_what_others_read(page: Path, two_gpus: Profile) -> None:
     content = json.loads((page.parent / "summary.json").read_text())
     assert content["version"] == 1 and content["override"] == "data.num_workers=4"
@@ -213,8 +230,8 @@ def test_contrast_is_enough_for_everyone(scheme: int) -> None:
 def test_broken_neighbours_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")
-    assert read_json(tmp_path / "list.json") == read_json(tmp_path / "broken.json") == {}
-    assert read_json(tmp_path / "none.json") == {}
+    for name in ("list", "broken", "none"):
+        assert untrusted.read_object(tmp_path / f"{name}.json", 1000) == {}
 
 
 @pytest.fixture(scope="module")

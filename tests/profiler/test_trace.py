@@ -14,7 +14,8 @@ from torch.autograd import DeviceType
 
 from sweepmaker.profiler.clock import NO_STEP, StepClock
 from sweepmaker.profiler.phases import Phases
-from sweepmaker.profiler.trace import OPERATORS, TRACE, Trace, operators
+from sweepmaker.profiler.profile import OPERATORS
+from sweepmaker.profiler.trace import TRACE, Trace, operators
 from tests.profiler.planted import Data, Net
 
 

@@ -20,6 +20,7 @@ from sweepmaker.run import atomic
 
 VERSION = 1
 FOLDER = "profiler"  # of a run folder
+OPERATORS = "operators.json"  # in it, where they were recorded
 STEP_CHANNELS = (*PHASES, "step", "images")
 _STARTS = 100  # processes of a run whose starts are kept one by one
 _CORE_BUCKETS = 128  # of the heat map: there may be a hundred cores

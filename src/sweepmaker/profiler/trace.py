@@ -11,12 +11,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from sweepmaker.profiler.phases import UNUSUAL
+from sweepmaker.profiler.profile import OPERATORS
 from sweepmaker.run import atomic
 
 log = logging.getLogger(__name__)
 
 TRACE = "trace.json.gz"
-OPERATORS = "operators.json"
 _SKIP = 10  # steps before it begins, where a run has that many: the first ones are not like the others
 _WARM = 2  # steps in which torch.profiler runs and keeps nothing
 _TOP = 15  # operators in the table
@@ -113,4 +113,4 @@ def operators(averages: Any) -> dict[str, Any]:
 
 
 def _kernel(row: Any) -> bool:
-    return row.device_type != torch.autograd.DeviceType.CPU and not row.is_user_annotation
+    return row.device_type.name != "CPU" and not row.is_user_annotation
