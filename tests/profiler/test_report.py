@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweepmaker.profiler.phases import PHASES
 from sweepmaker.profiler.report import files
 from sweepmaker.profiler.report.charts import Curve, curves, histogram
 from sweepmaker.profiler.report.markup import seconds, sentence, words
@@ -46,7 +45,8 @@ def written(folder: Path, made: Profile) -> Path:
     (folder / "debugger" / "findings.json").write_text(json.dumps(FINDINGS))
     rows = "\n".join(f"{epoch},{epoch * 9},{epoch}.5,{1 / (epoch + 1)},0.5,0.001" for epoch in range(4))
     (folder / "metrics.csv").write_text(f"epoch,step,seconds,train/loss,valid/loss,lr\n{rows}\n")
-    record = {"overrides": [f"name={HOSTILE}"], "choices": {"device": {"value": "cuda", "reason": HOSTILE}},
+    record = {"overrides": [f"name={HOSTILE}"], "timing": {"start": "2026-11-27T14:03:12+00:00", "end": None},
+              "choices": {"device": {"value": "cuda", "reason": HOSTILE}},
               "objective": {"name": "valid/top1", "value": 0.9, "epoch": 3}}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
     files.write(folder, made, judged(made), "completed")
@@ -134,22 +134,6 @@ def test_rules_are_kept_with_the_keys_of_aws(page: Path, two_gpus: Profile) -> N
     assert files["DataWait"]["RuleParameters"] == "threshold:10\nleast_steps:20"
     assert files["StepOutlier"]["Violations"] == files["StepOutlier"]["Details"]["number_of_outliers"] > 10
     assert files["LowGPUUtilization"]["Details"]["gpu1"]["gpu_95"] == pytest.approx(60, abs=3)
-
-
-def test_the_shares_of_the_loop_are_whole(page: Path, tmp_path: Path) -> None:
-    content = json.loads((page.parent / "reports" / "OverallFrameworkMetrics.json").read_text())
-    assert sum(content["Details"]["phase"].values()) == pytest.approx(100)
-    assert content["Details"]["phase"]["EVAL"] == pytest.approx(10, abs=0.1)
-    assert "ratio" not in content["Details"]  # no operators were recorded
-    made = profile(preset(), seconds=5)
-    made.totals[PHASES.index("checkpoint")] = made.totals.sum()
-    (tmp_path / "profiler").mkdir()
-    (tmp_path / "profiler" / "operators.json").write_text('{"total": {"cpu": 30.0, "gpu": 90.0, "x": []}}')
-    files.write(tmp_path, made, judged(made), "completed")
-    reports = tmp_path / "profiler" / "reports"
-    details = json.loads((reports / "OverallFrameworkMetrics.json").read_text())["Details"]
-    assert details["phase"]["others"] > 50 and sum(details["phase"].values()) == pytest.approx(100)
-    assert details["ratio"] == {"CPU": 25, "GPU": 75} and details["GPU_total"] == 90
 
 
 def test_the_summary_is_what_others_read(page: Path, two_gpus: Profile) -> None:
@@ -268,6 +252,18 @@ def test_in_a_browser_nothing_is_asked_for_and_nothing_is_wrong(browser: Any, pa
     assert browser.title.startswith("Profile of ")
     for section in SECTIONS:
         assert len(browser.execute_script(f"return document.getElementById('{section}').innerText")) > 40
+
+
+@pytest.mark.slow
+def test_paper_shows_what_the_screen_folds_away(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    closed = "return [...document.querySelectorAll('details:not([open]) dl')].map(e => e.checkVisibility("
+    options = "{contentVisibilityAuto: true}))"
+    assert True not in browser.execute_script(closed + options)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = browser.execute_script(closed + options)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert shown and all(shown)
 
 
 @pytest.mark.slow

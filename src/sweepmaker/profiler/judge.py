@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweepmaker.profiler.phases import PHASES
+from sweepmaker.profiler.phases import NAMES, PHASES
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules import RULES, Verdict
 from sweepmaker.profiler.rules.overall import OTHERS
@@ -15,14 +15,9 @@ from sweepmaker.profiler.rules.verdict import many, not_looked
 
 log = logging.getLogger(__name__)
 
-_WORDS = {
-    "data_wait": "waiting for data", "transfer": "copies to the device", "loop": "the loop around them",
-    "forward": "forward", "backward": "backward", "optimizer": "optimizer", "callbacks": "callbacks",
-    "validation": "validation", "checkpoint": "checkpoints",
-}  # fmt: skip
 # what they see is often the effect of what another rule names: waiting for data, say
 _SYMPTOMS = ("LowGPUUtilization", "BatchSize", "CPUUnderutilised", "LoadBalancing", "MaxInitializationTime")
-_PHRASES = {"initialisation": "start", "finalisation": "end"}
+_AROUND = {"initialisation": "start", "finalisation": "end"}
 
 
 @dataclass
@@ -114,10 +109,10 @@ def _look(profile: Profile) -> dict[str, Verdict]:
 def _where(profile: Profile) -> str:
     """``profile: 61.2 s: start 9 %, forward 30 %, ...`` with the parts that matter."""
     total = profile.seconds
-    parts = {name: profile.phases_of_run[name] for name in _PHRASES}
+    parts = {name: profile.phases_of_run[name] for name in _AROUND}
     parts |= dict(zip(PHASES, profile.totals.tolist(), strict=True))
     named = sorted(((seconds, name) for name, seconds in parts.items()), reverse=True)
-    words = [f"{(_WORDS | _PHRASES)[name]} {100 * seconds / total:.0f} %" for seconds, name in named
+    words = [f"{(NAMES | _AROUND)[name]} {100 * seconds / total:.0f} %" for seconds, name in named
              if total and seconds / total >= 0.03]  # fmt: skip
     speed = f"; {profile.images / profile.training_s:.0f} images/s while training" if profile.images else ""
     busy = profile.others

@@ -114,10 +114,6 @@ class Series:
         mean: Floats = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
         return mean
 
-    def total(self, name: str) -> Floats:
-        """Sum in each bucket: float64 [buckets]."""
-        return self._column(self._total, name)
-
     def _column(self, values: Floats, name: str) -> Floats:
         if name not in self.names:
             return np.full(self._filled, np.nan)

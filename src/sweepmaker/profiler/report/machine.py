@@ -36,11 +36,13 @@ def system(profile: Profile) -> str:
     rows = []
     for name, values in found.items():
         label, unit = _named(name)
+        label += "" if profile.loads.count(name) else " *"
         rows.append((label, *(unit(values[column]) for column in ("max", "p99", "p95", "p50", "min"))))
+    over = "* over the whole run; percentiles of the means of short spans" if len(profile.system) else ""
     heads = ("while training", "highest", "99 %", "95 %", "median", "lowest")
     cores = {name: profile.cores.mean(name) for name in profile.cores.names}
     return section(
-        "system", "Machine", paragraph(_judged(profile)), table(heads, rows),
+        "system", "Machine", paragraph(_judged(profile)), table(heads, rows), paragraph(over, "soft"),
         curves("CPU and I/O wait, all usable cores (band: lowest to highest)",
                [_curve(profile, "cpu", "CPU"), _curve(profile, "run_cpu", "this run's part"),
                 _curve(profile, "iowait", "I/O wait")], top=100),

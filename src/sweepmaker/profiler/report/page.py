@@ -24,7 +24,7 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
     own = not profile.facts.get("node")  # operators are recorded on the first machine
     operators = untrusted.read_object(run / FOLDER / OPERATORS, _LIMIT) if own else {}
     parts = [
-        ("summary", "Summary", overview.summary(profile)),
+        ("summary", "Summary", overview.summary(profile, record)),
         ("rules", "Rules", overview.rules(profile, found)),
         ("system", "Machine", machine.system(profile)),
         ("split", "Where the time went", training.split(profile, found, operators)),

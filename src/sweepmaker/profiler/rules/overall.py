@@ -39,7 +39,10 @@ def system_usage(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
 
 
 def statistics(profile: Profile) -> dict[str, dict[str, float]]:
-    """max, p99, p95, p50, min of each channel: while training for percentages, else of the whole run."""
+    """max, p99, p95, p50, min of each channel: while training for percentages, else of the whole run.
+
+    The latter's percentiles are those of the means of `Series`' buckets: single readings are not kept.
+    """
     found = {}
     for name in profile.system.names:
         if profile.loads.count(name):
