@@ -1,7 +1,8 @@
 """What the profiler costs: a run of EfficientNet-B2 and a head on cached features, with it and without.
 
-Both are counted in CPU seconds of the whole process, the sampler's thread included, from an epoch's first
-batch to its last; with and without take turns. Also the CPU seconds of the report of a run of ten hours on
+Counted in CPU seconds of the whole process, the sampler's thread included, from an epoch's first batch to
+its last; with `profiler=sane`, with `profiler=none` (the step clock stays: run.json's timing comes from it)
+and without sampler and step clock take turns. Also the CPU seconds of the report of a run of ten hours on
 eight GPUs, sampled twice a second.
 
     python benchmarks/profiler_overhead.py
@@ -28,6 +29,7 @@ os.environ.update(ONE_THREAD)
 import hydra
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.profilers import PassThroughProfiler
 
 from sweepmaker.config.choices import Choices
 from sweepmaker.profiler.clock import StepClock
@@ -41,6 +43,7 @@ from tests.profiler.recorded import judged, preset, profile
 
 MOST = 1.01  # times the CPU seconds of a step without the profiler
 MOST_REPORT_S = 3.0  # seconds of the report of a ten-hour run
+PRESETS = ("sane", "none", "bare")  # bare: without the step clock, too
 MOST_US = 20.0  # microseconds of the step clock alone
 B2 = ["+experiment=b2", "batch_size=16", "data.limit.train=640"]
 HEAD = [
@@ -71,17 +74,32 @@ class Steps(Callback):
             self.seconds.append((time.process_time() - self._begun) / (index + 1))
 
 
+class Bare(Profiling):
+    """Neither sampler nor step clock, and a profiler for Lightning that hears nothing."""
+
+    def __init__(self, cfg: Any, folder: Path, began: float) -> None:
+        super().__init__(cfg, folder, began)
+        self.phases: Any = PassThroughProfiler()
+
+    def callbacks(self) -> list[Callback]:
+        return []
+
+    def attach(self, trainer: Any) -> None: ...
+
+
 def fit(parent: Path, words: list[str], preset: str, epochs: int) -> float:
     """CPU milliseconds a step of one run as train.py does it."""
     folder = Path(tempfile.mkdtemp(dir=parent))
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = hydra.compose("train", [
-            *words, f"epochs={epochs}", "trainer.threads=1", "test=false", f"profiler={preset}",
+            *words, f"epochs={epochs}", "trainer.threads=1", "test=false",
+            f"profiler={'none' if preset == 'bare' else preset}",
             f"paths.output_dir={folder}", f"data.cache_dir={parent}", "trainer.enable_progress_bar=false",
         ])  # fmt: skip
     choices = Choices(quiet=True)
     choices.add("threads", 1, "as all here")
-    profiling = Profiling(cfg, folder, time.perf_counter())
+    kind = Bare if preset == "bare" else Profiling
+    profiling = kind(cfg, folder, time.perf_counter())
     run = Run(cfg, RunFolder(folder), choices, profiling)
     steps = Steps()
     run.trainer.callbacks.append(steps)
@@ -132,13 +150,15 @@ def main() -> None:
     ratios = []
     with tempfile.TemporaryDirectory() as name:
         for label, words, epochs in (("b2, 64 px, batch 16", B2, 1), ("head, features, batch 32", HEAD, 6)):
-            work = {preset: partial(fit, Path(name), words, preset, epochs) for preset in ("sane", "none")}
+            work = {preset: partial(fit, Path(name), words, preset, epochs) for preset in PRESETS}
             figures = interleave(work, repeats=options.repeats)
             for preset, values in figures.items():
-                report.add(f"{label}: profiler={preset}", values)
-            ratios.append((label, paired_ratio(figures["sane"], figures["none"])))
+                report.add(f"{label}: {preset}", values)
+            ratios.append((label, *(paired_ratio(figures["sane"], figures[peer]) for peer in PRESETS[1:])))
     clocks = [clock_us() for _ in range(options.repeats)]
-    report.ratios.append(Ratio("b2: profiler=sane / none", ratios[0][1], MOST, at_most=True))
+    report.ratios.append(
+        Ratio("b2: profiler=sane / neither sampler nor step clock", ratios[0][2], MOST, at_most=True)
+    )
     with tempfile.TemporaryDirectory() as name:
         hours = ten_hours()
         reports = [report_s(hours, Path(name)) for _ in range(3)]
@@ -146,7 +166,8 @@ def main() -> None:
     print(f"report of ten hours: {', '.join(f'{each:.2f}' for each in reports)} s of CPU time, {size:.2f} MB")
     report.ratios.append(Ratio("report of ten hours, seconds", max(reports), MOST_REPORT_S, at_most=True))
     report.ratios.append(Ratio("step clock alone, microseconds a step", min(clocks), MOST_US, at_most=True))
-    print(f"\nhead on cached features: profiler=sane / none {ratios[1][1]:.3f}")
+    for label, to_none, to_bare in ratios:
+        print(f"{label}: profiler=sane / none {to_none:.3f}, / neither {to_bare:.3f}")
     finish(report, options)
 
 

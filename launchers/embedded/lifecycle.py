@@ -163,10 +163,6 @@ class Lifecycle:
             self._phase("Stopping")
         self._phase("Uploading")
         self._upload(attempt, with_model=asked is not None or code == 0)
-        with self._parts.state.change(TRAINING, self._name) as job:
-            output = attempt.ml / "output" / "data"
-            rules.update(job.document, attempt.ml, ended=True)
-            job.document |= profiling.ended(job.document, output, stopped=asked is not None)
         if asked is not None:
             self._end("Stopped", _ENDS.get(asked, "Stopped"))
         elif code == 0:
@@ -223,6 +219,10 @@ class Lifecycle:
 
     def _end(self, status: str, secondary: str, *, reason: str | None = None) -> None:
         with self._parts.state.change(TRAINING, self._name) as job:
+            # also where nothing ran: whoever waits for its rules waits for an end of theirs
+            ml = self._parts.root.job(self._name) / "ml"
+            rules.update(job.document, ml, ended=True)
+            job.document |= profiling.ended(job.document, ml / "output" / "data", stopped=status == "Stopped")
             now = time.time()
             seconds = int(job.private.get("seconds", 0.0))
             job.document |= {"TrainingJobStatus": status, "TrainingEndTime": now}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,12 +60,7 @@ def _judged(
 
 
 def _rules(path: Path) -> dict[str, Any] | None:
-    text = untrusted.read_whole(path, _LARGEST)
-    try:
-        content = None if text is None else json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    rules = content.get("rules") if isinstance(content, dict) else None
+    rules = untrusted.read_object(path, _LARGEST).get("rules")
     return rules if isinstance(rules, dict) else None
 
 

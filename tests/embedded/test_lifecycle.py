@@ -167,10 +167,15 @@ def test_an_exception_is_an_internal_error(lives: Lives, retries: int) -> None:
 def test_nothing_of_a_job_without_its_input_stays(lives: Lives) -> None:
     source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/nowhere/"}
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
-    lives.add("no-input", QUICK, InputDataConfig=[channel])
+    asked = [{"RuleConfigurationName": "Overfit", "RuleEvaluatorImage": "rules:latest"}]
+    watched = {"ProfilerConfig": {"S3OutputPath": f"s3://{BUCKET}/p"}, "ProfilerRuleConfigurations": asked}
+    lives.add("no-input", QUICK, InputDataConfig=[channel], DebugRuleConfigurations=asked, **watched)
     layer = lives.parts.root.job("no-input") / "layer"  # as a killed guard would have left it
     layer.mkdir(parents=True)
-    assert lives.run("no-input")["TrainingJobStatus"] == "Failed"
+    found = lives.run("no-input")
+    assert found["TrainingJobStatus"] == "Failed"
+    for kind in ("DebugRule", "ProfilerRule"):  # nobody is left waiting for them
+        assert [one["RuleEvaluationStatus"] for one in found[f"{kind}EvaluationStatuses"]] == ["Error"], kind
     assert not (lives.parts.root.job("no-input") / "ml").exists()
     assert not layer.exists()
 

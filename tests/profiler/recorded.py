@@ -21,7 +21,7 @@ FACTS = {
     "keys": ["batch_size", "data.num_workers", "data.cache", "trainer.threads",
              "trainer.check_val_every_n_epoch"], "batch_size": 32, "cores": 4,
     "threads": 4, "accelerator": "cuda", "loader_num_workers": 3, "loader_pin_memory": True, "cache": "none",
-    "files": True, "gpus": ["NVIDIA A10G"], "world_size": 1, "precision": "bf16-mixed",
+    "files": True, "memory_gib": 64.0, "gpus": ["NVIDIA A10G"], "world_size": 1, "precision": "bf16-mixed",
 }  # fmt: skip
 
 
@@ -43,6 +43,8 @@ def profile(
     busy: tuple[Value, ...] = (90,),
     memory: Value = 60,
     core: Value | None = None,
+    in_use: float = 50.0,
+    own_gib: float = 2.0,
     phases: Mapping[str, float] | None = None,
     step: Callable[[int], float] = lambda number: 0.1,
     **facts: Any,
@@ -51,6 +53,7 @@ def profile(
 
     Args:
         core: load of the busiest core; None: as ``cpu``.
+        in_use: percent of the machine's memory, of which the run has ``own_gib`` GiB.
         phases: share of a step that each phase has.
         step: seconds of a step by its number.
     """
@@ -69,7 +72,9 @@ def profile(
         load = at(cpu, time)
         cores = [load, load, load, load if core is None else at(core, time)]
         gpus = [(at(value, time), at(memory, time)) for value in busy]
-        found = {"cpu": load, "iowait": at(iowait, time), "memory": 50.0, "disk_read": 1e6, "net_in": 1e3}
+        wait = at(iowait, time)
+        found = {"cpu": load, "iowait": wait, "iowait_max": wait, "memory": in_use, "process_memory": own_gib,
+                 "disk_read": 1e6, "net_in": 1e3}  # fmt: skip
         rows = []
         while at_step < time:
             took = step(done)

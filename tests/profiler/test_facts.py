@@ -53,6 +53,21 @@ def test_only_words_that_mean_something_are_known(
     assert found["files"] == ("data=folder" in overrides) and found["processes"] == 1
 
 
+@pytest.mark.parametrize(
+    ("devices", "variables", "whole"),
+    [(1, {}, True), (2, {}, True), (2, {"TORCHELASTIC_RUN_ID": "x", "LOCAL_RANK": "0"}, False)],
+    ids=["one process", "Lightning's own", "torchrun's"],
+)
+def test_processes_that_somebody_else_started_are_not_seen(
+    devices: int, variables: dict[str, str], whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around = {"RANK": "0", "WORLD_SIZE": str(devices), "GROUP_RANK": "0", "LOCAL_WORLD_SIZE": str(devices)}
+    for name, value in (around | variables if variables else {}).items():
+        monkeypatch.setenv(name, value)
+    trainer = Trainer(accelerator="cpu", devices=devices, barebones=True, default_root_dir=tmp_path)
+    assert facts.whole_here(trainer) is whole
+
+
 def test_a_loader_of_features_is_known_as_one() -> None:
     features = FeatureDataset(torch.zeros(1, 6, 4), torch.zeros(6, dtype=torch.int64))
     with initialize_config_dir(str(CONF), version_base="1.3"):

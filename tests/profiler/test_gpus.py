@@ -15,6 +15,7 @@ class Nvml:
 
     def __init__(self) -> None:
         self.lost: set[int] = set()
+        self.forbidden: set[int] = set()
         self.closed = 0
 
     def nvmlInit(self) -> None: ...
@@ -28,12 +29,15 @@ class Nvml:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         if index > 3:
             raise RuntimeError("Invalid Argument")
+        if index in self.forbidden:
+            raise RuntimeError("Insufficient Permissions")
         return index
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
-        if uuid != "MIG-5eee-fff":
+        known = {f"GPU-{index}aaa-bbb": index for index in range(4) if index not in self.forbidden}
+        if uuid not in known | {"MIG-5eee-fff": 5}:
             raise RuntimeError("Not Found")
-        return 5
+        return (known | {"MIG-5eee-fff": 5})[uuid]
 
     def nvmlDeviceGetName(self, handle: int) -> bytes | str:
         return b"NVIDIA A10G" if handle % 2 else "NVIDIA A10G"
@@ -118,6 +122,19 @@ def test_a_gpu_that_vanishes_leaves_a_gap_and_comes_back(monkeypatch: pytest.Mon
     gpus.close()
     gpus.close()
     assert nvml.closed == 1 and gpus.read() == []
+
+
+@pytest.mark.parametrize("uuids", [["0aaa-bbb", "3aaa-bbb"], []])
+def test_a_gpu_that_is_somebody_elses_does_not_take_ours_along(
+    uuids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a batch job the driver lists it and refuses to open it; CUDA does not count it."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    nvml = Nvml()
+    nvml.forbidden = {1, 2}
+    gpus = Gpus([0, 1], nvml, uuids=uuids)
+    assert gpus.uuids == ["GPU-0aaa-bbb", "GPU-3aaa-bbb"] and gpus.problem is None
+    assert gpus.read() == [(0.0, 25.0), (30.0, 25.0)]
 
 
 def test_without_a_driver_the_reason_is_told() -> None:

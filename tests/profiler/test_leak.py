@@ -35,6 +35,9 @@ class Driver:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return index
 
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
+        return 0
+
     def nvmlDeviceGetName(self, handle: int) -> str:
         return "stand-in"
 

@@ -73,10 +73,63 @@ def test_a_machine_without_some_counters_gives_the_others(monkeypatch: pytest.Mo
     monkeypatch.setattr(psutil, "disk_io_counters", broken)
     monkeypatch.setattr(psutil, "net_io_counters", lambda: None)
     watched = Machine()
-    found, _ = watched.read()
+    for _ in range(8):
+        found, _ = watched.read()
     assert "memory" in found and "disk_read" not in found and "net_in" not in found
     assert watched.missing == ["disk", "net"]
-    assert len(calls) == 1  # not asked again and again
+    assert len(calls) == 5  # not asked again and again
+
+
+def test_a_counter_that_fails_once_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Machine()
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil, "virtual_memory", lambda: 1 / 0)
+        patch.setattr(watched, "_limits", cgroup.Limits(Path("nowhere"), Path("nowhere")))
+        for _ in range(4):
+            assert "memory" not in watched.read()[0]
+    assert "memory" in watched.read()[0] and watched.missing == []
+
+
+def test_a_child_of_somebody_else_does_not_take_the_others_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Foreign:
+        pid = 1
+
+        def oneshot(self) -> object:
+            raise psutil.AccessDenied
+
+    watched = Machine()
+    watched._family = {1: Foreign()}
+    found = watched.read()[0]
+    assert found["process_memory"] > 0 and found["workers"] == 0
+
+
+def test_workers_that_come_and_go_are_looked_for_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a loader without persistent workers live for an epoch."""
+    clock = [0.0]
+    monkeypatch.setattr(machine.time, "monotonic", lambda: clock[0])
+    looks: list[float] = []
+    watched = Machine()
+    watched._process.children = lambda recursive: looks.append(clock[0]) or []  # type: ignore[method-assign,assignment,func-returns-value]
+    for _ in range(60):
+        clock[0] += 1
+        watched.read()
+    assert 4 <= len(looks) <= 9  # settled: every ten seconds
+    looks.clear()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    watched._family = {gone.pid: psutil.Process(gone.pid)}
+    gone.wait()
+    for _ in range(3):
+        clock[0] += 1.1
+        watched.read()
+    assert looks and looks[0] <= 62.3
+
+
+def test_what_other_processes_of_the_run_use_is_not_called_others() -> None:
+    watched = Machine()
+    watched.whole = False  # torchrun's are siblings
+    time.sleep(0.1)
+    found = watched.read()[0]
+    assert "run_cpu" not in found and "process_cpu" not in found and "process_memory" in found
 
 
 def test_a_machine_without_iowait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ import pytest
 from sweepmaker.profiler.report import files
 from sweepmaker.profiler.report.charts import Curve, curves, histogram
 from sweepmaker.profiler.report.markup import seconds, sentence, words
-from sweepmaker.profiler.report.page import read_json
 from sweepmaker.profiler.report.style import CSS
+from sweepmaker.run import untrusted
 from tests.needs import needs_package
 from tests.profiler.recorded import Profile, judged, preset, profile
 
@@ -45,7 +45,8 @@ def written(folder: Path, made: Profile) -> Path:
     (folder / "debugger" / "findings.json").write_text(json.dumps(FINDINGS))
     rows = "\n".join(f"{epoch},{epoch * 9},{epoch}.5,{1 / (epoch + 1)},0.5,0.001" for epoch in range(4))
     (folder / "metrics.csv").write_text(f"epoch,step,seconds,train/loss,valid/loss,lr\n{rows}\n")
-    record = {"overrides": [f"name={HOSTILE}"], "choices": {"device": {"value": "cuda", "reason": HOSTILE}},
+    record = {"overrides": [f"name={HOSTILE}"], "timing": {"start": "2026-11-27T14:03:12+00:00", "end": None},
+              "choices": {"device": {"value": "cuda", "reason": HOSTILE}},
               "objective": {"name": "valid/top1", "value": 0.9, "epoch": 3}}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(record))
     files.write(folder, made, judged(made), "completed")
@@ -213,8 +214,8 @@ def test_contrast_is_enough_for_everyone(scheme: int) -> None:
 def test_broken_neighbours_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")
-    assert read_json(tmp_path / "list.json") == read_json(tmp_path / "broken.json") == {}
-    assert read_json(tmp_path / "none.json") == {}
+    for name in ("list", "broken", "none"):
+        assert untrusted.read_object(tmp_path / f"{name}.json", 1000) == {}
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +252,18 @@ def test_in_a_browser_nothing_is_asked_for_and_nothing_is_wrong(browser: Any, pa
     assert browser.title.startswith("Profile of ")
     for section in SECTIONS:
         assert len(browser.execute_script(f"return document.getElementById('{section}').innerText")) > 40
+
+
+@pytest.mark.slow
+def test_paper_shows_what_the_screen_folds_away(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    closed = "return [...document.querySelectorAll('details:not([open]) dl')].map(e => e.checkVisibility("
+    options = "{contentVisibilityAuto: true}))"
+    assert True not in browser.execute_script(closed + options)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = browser.execute_script(closed + options)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert shown and all(shown)
 
 
 @pytest.mark.slow

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from sweepmaker.profiler import ranks
 from sweepmaker.profiler.phases import PHASES
-from sweepmaker.profiler.report import learning
+from sweepmaker.profiler.report import files, learning
 from sweepmaker.profiler.report.charts import Curve, curves
-from tests.profiler.recorded import preset, profile
+from tests.profiler.recorded import judged, preset, profile
 from tests.profiler.test_report import Outline, written
 
 
@@ -59,3 +61,33 @@ def test_no_line_is_drawn_through_a_time_in_which_nothing_was_measured() -> None
         "x", [Curve("a", np.array([0.0, 1.0, 50.0]), np.ones(3))]
     )  # an epoch each: too few to tell
     assert sparse.count("<polyline") == 1
+
+
+def test_when_the_run_began_and_ended_is_told(tmp_path: Path) -> None:
+    said = Outline(written(tmp_path / "r", profile(preset(), seconds=5)).read_text()).said["summary"]
+    assert "began2026-11-27 14:03:12 UTC" in said
+    assert re.search(r"ended20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
+
+
+def test_what_is_of_the_whole_run_is_marked_so(tmp_path: Path) -> None:
+    """Disk and network are rates, which no histogram of percentages holds."""
+    said = Outline(written(tmp_path / "r", profile(preset(), seconds=5)).read_text()).said["system"]
+    assert "disk, read *" in said and "* over the whole run" in said and "CPU *" not in said
+
+
+def test_the_shares_of_the_loop_are_whole(tmp_path: Path) -> None:
+    split = {"forward": 0.5, "backward": 0.4, "validation": 0.1}
+    page = written(tmp_path / "r", profile(preset(), seconds=5, phases=split))
+    content = json.loads((page.parent / "reports" / "OverallFrameworkMetrics.json").read_text())
+    assert sum(content["Details"]["phase"].values()) == pytest.approx(100)
+    assert content["Details"]["phase"]["EVAL"] == pytest.approx(10, abs=0.1)
+    assert "ratio" not in content["Details"]  # no operators were recorded
+    made = profile(preset(), seconds=5)
+    made.totals[PHASES.index("checkpoint")] = made.totals.sum()
+    (tmp_path / "profiler").mkdir()
+    (tmp_path / "profiler" / "operators.json").write_text('{"total": {"cpu": 30.0, "gpu": 90.0, "x": []}}')
+    files.write(tmp_path, made, judged(made), "completed")
+    reports = tmp_path / "profiler" / "reports"
+    details = json.loads((reports / "OverallFrameworkMetrics.json").read_text())["Details"]
+    assert details["phase"]["others"] > 50 and sum(details["phase"].values()) == pytest.approx(100)
+    assert details["ratio"] == {"CPU": 25, "GPU": 75} and details["GPU_total"] == 90

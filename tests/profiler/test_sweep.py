@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sweepmaker.profiler import sweep
+from sweepmaker.run import untrusted
 from tests.integration.runs import CHECKOUT, TINY, train
 from tests.profiler.test_report import HOSTILE, Outline
 
@@ -69,8 +71,20 @@ def test_a_sweep_without_profiles_has_no_page(tmp_path: Path) -> None:
     assert sweep.write(tmp_path) is None and not (tmp_path / sweep.PAGE).exists()
 
 
+HUGE = 10**400
+SURROGATE = "\ud800"
+
+
 @pytest.mark.parametrize(
-    "spoilt", [{"split": 3, "rules": [1], "override": {}}, {"images_per_second": "fast"}]
+    "spoilt",
+    [
+        {"split": 3, "rules": [1], "override": {}},
+        {"images_per_second": "fast"},
+        {"images_per_second": HUGE, "split": {"forward": HUGE, "loop": 1e308, "data_wait": 1e308}},
+        {"split": {"forward": float("nan")}, "images_per_second": float("inf")},
+        {"state": SURROGATE, "override": SURROGATE, "rules": {SURROGATE: {"triggered": True}}},
+    ],
+    ids=["kinds", "text", "huge", "not finite", "half a character"],
 )
 def test_a_summary_of_another_kind_is_shown_as_far_as_it_goes(
     spoilt: dict[str, object], tmp_path: Path
@@ -79,6 +93,34 @@ def test_a_summary_of_another_kind_is_shown_as_far_as_it_goes(
     path = tmp_path / "0" / "profiler" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | spoilt))
     assert sweep.write(tmp_path) is not None
+
+
+@pytest.mark.parametrize("name", ["profiler/summary.json", "run.json"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_file_that_is_none_is_passed_over(name: str, kind: str, tmp_path: Path) -> None:
+    """A pipe that nobody writes to would hold up the collection for ever."""
+    leave(tmp_path / "sweep" / "0", "1")
+    leave(tmp_path / "sweep" / "1", "secret=1")
+    path = tmp_path / "sweep" / "1" / name
+    path.replace(tmp_path / "elsewhere.json")
+    if kind == "link":
+        path.symlink_to(tmp_path / "elsewhere.json")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    written = sweep.write(tmp_path / "sweep")
+    assert written is not None
+    text = written.read_text()
+    assert "0/profiler/report.html" in text and ("secret=1" in text) is False
+
+
+def test_numbers_that_no_float_holds_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(f'{{"a": {HUGE}, "b": 1e999, "c": NaN, "d": -Infinity, "e": [{-HUGE}, 7, 0.5]}}')
+    found = untrusted.read_object(path, 10_000)
+    assert found == {"a": None, "b": None, "c": None, "d": None, "e": [None, 7, 0.5]}
+    assert untrusted.read_object(path, 10) == {}
 
 
 def test_it_is_written_without_heavy_imports() -> None:

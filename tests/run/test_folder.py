@@ -105,10 +105,13 @@ def test_what_somebody_wrote_stays(tmp_path: Path, name: str) -> None:
 
 def test_what_a_kill_left_half_written_is_swept_out(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    for made in (".model.abc", "model", "checkpoints"):
-        (tmp_path / made).mkdir()
-    left = [".run.json.x1.tmp", ".metrics.csv.x2.tmp", "checkpoints/.next.ckpt.x3.tmp", ".model.abc/weights"]
-    kept = ["run.json", "metrics.csv", "checkpoints/last.ckpt", "model/model.json", ".mine.tmp"]
+    for made in (".model.abc", "model", "checkpoints", "profiler/reports", "profiler/node-1/reports"):
+        (tmp_path / made).mkdir(parents=True)
+    left = [".run.json.x1.tmp", ".metrics.csv.x2.tmp", "checkpoints/.next.ckpt.x3.tmp", ".model.abc/weights",
+            "profiler/.trace.json.gz.x4.tmp", "profiler/.trace.json.gz.x4.tmp.json.gz",
+            "profiler/node-1/.series.json.x5.tmp", "profiler/node-1/reports/.X.json.x6.tmp"]  # fmt: skip
+    kept = ["run.json", "metrics.csv", "checkpoints/last.ckpt", "model/model.json", ".mine.tmp",
+            "profiler/node-1/series.json"]  # fmt: skip
     for name in left + kept:
         (tmp_path / name).touch()
     folder.sweep()

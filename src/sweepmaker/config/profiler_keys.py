@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.rules import BOOLEAN, NOTHING, Rule, either, integer, node, number, one_of
 from sweepmaker.config.rules import TEXT as _TEXT
 
@@ -46,11 +50,10 @@ PARAMETERS: dict[str, dict[str, Rule]] = {
     "OverallFrameworkMetrics": {},
 }  # fmt: skip
 
+_KEYS = ("enabled", "preset", "sample_ms", "scan_s", "least_share", "trace", "trace_steps", "rules")
+
 PROFILER_RULES: dict[str, Rule] = {
-    "profiler": either(
-        node("enabled", "preset", "sample_ms", "scan_s", "least_share", "trace", "trace_steps", "rules"),
-        NOTHING,
-    ),
+    "profiler": either(node(*_KEYS), NOTHING),
     "profiler.enabled": BOOLEAN,
     "profiler.preset": _TEXT,
     "profiler.sample_ms": integer(100, 60_000),
@@ -64,3 +67,28 @@ PROFILER_RULES: dict[str, Rule] = {
     **{f"profiler.rules.{name}.{key}": rule
        for name, parameters in PARAMETERS.items() for key, rule in parameters.items()},
 }  # fmt: skip
+
+
+def check_whole(profiler: Mapping[str, Any]) -> None:
+    """A preset that is switched on has every key, and so has every rule in it.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    if profiler.get("enabled") is not True:
+        return
+    _whole(profiler, _KEYS, "profiler")
+    for name, parameters in profiler["rules"].items():
+        if parameters is not None:
+            _whole(parameters, PARAMETERS[name], f"profiler.rules.{name}")
+
+
+def _whole(given: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
+    for key in keys:
+        if key not in given:
+            raise ConfigError(
+                "is missing",
+                key=f"{where}.{key}",
+                allowed=f"presets with all keys of {where}: {', '.join(keys)}",
+                fix="`defaults: [sane, _self_]` in the preset's file, which then has only what differs",
+            )

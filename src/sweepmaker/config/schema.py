@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweepmaker.config import pairs
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.config.profiler_keys import PROFILER_RULES
+from sweepmaker.config.profiler_keys import PROFILER_RULES, check_whole
 from sweepmaker.config.rules import (
     AUTO,
     BOOLEAN,
@@ -195,6 +195,8 @@ def validate(cfg: DictConfig) -> None:
     if missing:
         key = min(missing)
         raise ConfigError("is not set", key=key, fix=f"{key}=...")
+    if isinstance(profiler := cfg.get("profiler"), DictConfig):
+        check_whole(profiler)
     _debugger(cfg)
     pairs.check(cfg)
     _paths(cfg)

@@ -29,11 +29,12 @@ class StepClock(Callback):
 
     Attributes:
         keep: as given; may be changed.
-        begun, first, last, ended: seconds of `time.perf_counter` at which training began, the first
-            step began, the last one ended, and training ended; None before.
+        begun, first, ended: seconds of `time.perf_counter` at which training began, the first step had its
+            batch, and training ended; None before.
         images: of all steps and processes.
         training: seconds of each phase so far.
-        rows: steps that nobody drained yet.
+        rows: steps that nobody drained yet; the wait for the first batch (workers start, a disk's first
+            reads) is in none of them: it is part of the run's start.
     """
 
     def __init__(self, phases: Phases, *, keep: bool = False, told: tuple[Tell, Tell] | None = None) -> None:
@@ -46,7 +47,6 @@ class StepClock(Callback):
         self.training = [0.0] * len(PHASES)
         self.begun: float | None = None
         self.first: float | None = None
-        self.last: float | None = None
         self.ended: float | None = None
         self.images = 0
         self.rows: list[Row] = []
@@ -65,6 +65,7 @@ class StepClock(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self.first is None:
+            self._sum_up(self._phases.take())
             self.first = time.perf_counter()
 
     def on_train_batch_end(
@@ -73,7 +74,6 @@ class StepClock(Callback):
         images = images_in(batch) * trainer.world_size
         self.images += images
         self._gathered += images
-        self.last = time.perf_counter()
         if trainer.accumulate_grad_batches > 1 and trainer.global_step == self._at:
             return  # with gradients accumulated, a batch that steps is not like the others
         self._at = trainer.global_step
@@ -99,21 +99,27 @@ class StepClock(Callback):
 
     def _end(self) -> None:
         if self._phases.active:
-            self._take(NO_STEP)
+            if self.first is None:  # its batch never came
+                self._sum_up(self._phases.take())
+            else:
+                self._take(NO_STEP)
             self._phases.end()
             self.ended = time.perf_counter()
 
     def _take(self, images: int) -> None:
         row = self._phases.take()
-        sums = self.training
-        for place, seconds in enumerate(row):
-            sums[place] += seconds
+        self._sum_up(row)
         if self.keep:
             # after a validation, too, workers and caches begin anew: such a step is not like the others
             between = row[VALIDATION] > 0 or row[CHECKPOINT] > 0
             unusual = self._first_of_epoch or between or self._phases.unusual
             self.rows.append((row, images, unusual))
         self._phases.unusual = False
+
+    def _sum_up(self, row: list[float]) -> None:
+        sums = self.training
+        for place, seconds in enumerate(row):
+            sums[place] += seconds
 
     def drain(self) -> list[Row]:
         """Take the rows so far; from any thread while training goes on."""

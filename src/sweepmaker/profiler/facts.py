@@ -64,6 +64,12 @@ def of_loader(trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def whole_here(trainer: Trainer) -> bool:
+    """Whether the run's processes on this machine are this one and its children: torchrun's are siblings."""
+    around = getattr(trainer.strategy, "cluster_environment", None)
+    return trainer.num_devices == 1 or not getattr(around, "creates_processes_externally", False)
+
+
 def gpu_places(trainer: Trainer) -> list[int]:
     """Numbers of the GPUs that this machine's processes of the run use, as torch counts them."""
     if not type(trainer.accelerator).__name__.startswith("CUDA"):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Gpus:
-    """The GPUs that a run uses; one that vanishes is left out from then on.
+    """The GPUs that a run uses; one that vanishes leaves a gap until it is back.
 
     Args:
         places: numbers of the devices as torch counts them, within CUDA_VISIBLE_DEVICES; none: no GPU.
@@ -83,33 +83,42 @@ def _handles(nvml: Any, places: Sequence[int], uuids: Sequence[str]) -> list[Any
     A number means one thing to CUDA, which counts the fastest first unless CUDA_DEVICE_ORDER says
     otherwise, and another to the driver, which counts by slot; a UUID means the same to both.
     """
-    known = {_text(nvml.nvmlDeviceGetUUID(handle)): handle for handle in _every(nvml)}
     if uuids and all(uuids):
-        names = [uuid if uuid in known else f"GPU-{uuid}" for uuid in uuids]  # torch writes no GPU- before it
-        found = [known[name] if name in known else _slice(nvml, name) for name in names]
+        found = [_by_uuid(nvml, uuid) for uuid in uuids]
         return [handle for handle in found if handle is not None]
-    return _chosen(nvml, places, known)
+    return _chosen(nvml, places)
+
+
+def _by_uuid(nvml: Any, uuid: str) -> Any:
+    """Of a GPU, or of a part of one (MIG), which no list of the driver has; None: there is none."""
+    plain = uuid.removeprefix("GPU-")  # torch writes none before it
+    for name in dict.fromkeys((uuid, f"GPU-{plain}", f"MIG-{plain}")):
+        try:
+            return nvml.nvmlDeviceGetHandleByUUID(name)
+        except Exception:  # NVMLError of many kinds; the gap is told
+            continue
+    return None
 
 
 def _every(nvml: Any) -> list[Any]:
-    return [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    """Those that can be opened, as CUDA sees them too: others' GPUs may be forbidden, or lost."""
+    handles = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        try:
+            handles.append(nvml.nvmlDeviceGetHandleByIndex(index))
+        except Exception:  # NVMLError of many kinds; a gap among the run's own is told
+            continue
+    return handles
 
 
-def _slice(nvml: Any, uuid: str) -> Any:
-    """A part of a GPU (MIG), which the driver does not list among the GPUs; None: there is none."""
-    try:
-        return nvml.nvmlDeviceGetHandleByUUID(f"MIG-{uuid.removeprefix('GPU-')}")
-    except Exception:  # NVMLError of many kinds; the gap is told
-        return None
-
-
-def _chosen(nvml: Any, places: Sequence[int], by_uuid: dict[str, Any]) -> list[Any]:
+def _chosen(nvml: Any, places: Sequence[int]) -> list[Any]:
     """By CUDA_VISIBLE_DEVICES, whose numbers are taken for the driver's."""
     every = _every(nvml)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [every[place] for place in places if place < len(every)]
-    known = {str(index): handle for index, handle in enumerate(every)} | by_uuid
+    known = {str(index): handle for index, handle in enumerate(every)}
+    known |= {_text(nvml.nvmlDeviceGetUUID(handle)): handle for handle in every}
     handles = []
     for word in visible.split(","):
         # CUDA takes the beginning of a UUID too, and stops at the first word that it does not know

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweepmaker.profiler.phases import PHASES
+from sweepmaker.profiler.phases import NAMES, PHASES
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules import RULES, Verdict
 from sweepmaker.profiler.rules.overall import OTHERS
-from sweepmaker.profiler.rules.verdict import not_looked
+from sweepmaker.profiler.rules.verdict import many, not_looked
 
 log = logging.getLogger(__name__)
 
-_WORDS = {
-    "data_wait": "waiting for data", "transfer": "copies to the device", "loop": "the loop around them",
-    "forward": "forward", "backward": "backward", "optimizer": "optimizer", "callbacks": "callbacks",
-    "validation": "validation", "checkpoint": "checkpoints",
-}  # fmt: skip
 # what they see is often the effect of what another rule names: waiting for data, say
 _SYMPTOMS = ("LowGPUUtilization", "BatchSize", "CPUUnderutilised", "LoadBalancing", "MaxInitializationTime")
-_PHRASES = {"initialisation": "start", "finalisation": "end"}
+_AROUND = {"initialisation": "start", "finalisation": "end"}
 
 
 @dataclass
@@ -75,13 +71,25 @@ def conclude(profile: Profile) -> Found:
     for name, verdict in _look(profile).items():
         kept = profile.rules.get(name, {})
         if RULES[name].windowed and kept.get("last"):
-            often = kept["triggered"] >= max(1, profile.settings.least_share * kept["scans"])
-            verdict = _of_dict(kept["last"]) if often else Verdict(**{**vars(verdict), "triggered": False})
+            verdict = _voted(profile, verdict, kept)
         found.verdicts[name] = verdict
     if found.triggered:
         found.best = found.triggered[0]
     found.sentences = [_where(profile), _what(profile, found)]
     return found
+
+
+def _voted(profile: Profile, now: Verdict, kept: dict[str, Any]) -> Verdict:
+    """What a rule that looks at windows said most often: its last finding, or that it was none."""
+    looks, least = kept["scans"], max(1, math.ceil(profile.settings.least_share * kept["scans"]))
+    if kept["triggered"] >= least:
+        return replace(now, **{name: value for name, value in kept["last"].items() if name in vars(now)})
+    if not now.triggered:
+        return now
+    said = f"It held in {kept['triggered']} of {many(looks, 'look')}, fewer than the {least} that count"
+    return replace(
+        now, triggered=False, sentence=f"{said}: {now.sentence}", advice="", override=None, gain=1.0
+    )
 
 
 def _look(profile: Profile) -> dict[str, Verdict]:
@@ -101,10 +109,10 @@ def _look(profile: Profile) -> dict[str, Verdict]:
 def _where(profile: Profile) -> str:
     """``profile: 61.2 s: start 9 %, forward 30 %, ...`` with the parts that matter."""
     total = profile.seconds
-    parts = {name: profile.phases_of_run[name] for name in _PHRASES}
+    parts = {name: profile.phases_of_run[name] for name in _AROUND}
     parts |= dict(zip(PHASES, profile.totals.tolist(), strict=True))
     named = sorted(((seconds, name) for name, seconds in parts.items()), reverse=True)
-    words = [f"{(_WORDS | _PHRASES)[name]} {100 * seconds / total:.0f} %" for seconds, name in named
+    words = [f"{(NAMES | _AROUND)[name]} {100 * seconds / total:.0f} %" for seconds, name in named
              if total and seconds / total >= 0.03]  # fmt: skip
     speed = f"; {profile.images / profile.training_s:.0f} images/s while training" if profile.images else ""
     busy = profile.others
@@ -113,7 +121,7 @@ def _where(profile: Profile) -> str:
 
 
 def _what(profile: Profile, found: Found) -> str:
-    if not profile.count:
+    if not profile.count and found.best is None:
         return "profile: no step was finished, so there is little to judge (profiler/report.html)"
     if found.best is None:
         return "profile: no rule found anything to change (profiler/report.html)"
@@ -125,7 +133,3 @@ def _what(profile: Profile, found: Found) -> str:
 
 def _as_dict(verdict: Verdict) -> dict[str, Any]:
     return dict(vars(verdict)) | {"details": dict(verdict.details)}
-
-
-def _of_dict(kept: dict[str, Any]) -> Verdict:
-    return Verdict(**kept)

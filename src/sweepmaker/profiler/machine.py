@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,15 @@ import psutil
 from sweepmaker.run.cgroup import Limits
 
 _FAMILY_S = 10.0  # between two looks for new worker processes: walking all processes is dear
+_HASTE_S = 1.0  # likewise, while they come and go: an epoch may be shorter than that
+_FAILURES = 5  # in a row, after which a counter is not asked again
 CHANNELS = (
-    "cpu", "iowait", "memory", "run_cpu", "process_cpu", "process_memory", "workers",
+    "cpu", "iowait", "iowait_max", "memory", "run_cpu", "process_cpu", "process_memory", "workers",
     "disk_read", "disk_write", "net_in", "net_out",
 )  # fmt: skip
-"""Percent of the usable cores and of the memory limit; of this run with its worker processes: percent of
-the usable cores, percent of one core, GiB of memory, number of workers; bytes a second."""
+"""Percent of the usable cores, of the core that waits most, of the memory limit; of this run with its worker
+processes: percent of the usable cores, percent of one core, GiB of memory, number of workers; bytes a
+second."""
 
 
 class Machine:
@@ -26,15 +30,19 @@ class Machine:
     Attributes:
         cores: numbers of the cores that this process may use.
         missing: counters that this system does not have.
+        whole: this process and its children are all of the run here. Else what the run itself uses is left
+            out: other processes of it, started by somebody else, would count as other programs.
     """
 
     def __init__(self) -> None:
         self.cores: list[int] = _cores()
         self._limits = Limits()
         self.missing: list[str] = []
+        self.whole = True
+        self._failures: Counter[str] = Counter()
         self._process = psutil.Process()
         self._family: dict[int, Any] = {}
-        self._looked = float("-inf")
+        self._looked, self._pause = float("-inf"), _HASTE_S
         self._spent: dict[int, float] = {}  # seconds of CPU by process
         self._before: dict[str, Any] = {}
         self._at = time.perf_counter()
@@ -56,13 +64,16 @@ class Machine:
         return found, cores
 
     def _try(self, name: str, read: Callable[[], None]) -> None:
-        """Containers lack some counters, and a counter that fails once is not asked again."""
+        """Containers lack some counters: one that fails again and again is not asked any more."""
         if name in self.missing:
             return
         try:
             read()
+            self._failures[name] = 0
         except Exception:  # psutil raises what it meets: OSError, its own errors, a parser's ValueError
-            self.missing.append(name)
+            self._failures[name] += 1
+            if self._failures[name] >= _FAILURES:
+                self.missing.append(name)
 
     def _cpu(self, found: dict[str, float], seconds: float) -> list[float]:
         times = psutil.cpu_times(percpu=True)
@@ -85,7 +96,7 @@ class Machine:
         if busy:
             found["cpu"] = sum(busy) / len(busy)
             if hasattr(times[0], "iowait"):  # macOS has none
-                found["iowait"] = sum(waiting) / len(waiting)
+                found["iowait"], found["iowait_max"] = sum(waiting) / len(waiting), max(waiting)
         if quota and quota < len(self.cores) and used is not None and last is not None:
             found["cpu"] = min(100.0, 100 * (used - last) / seconds / quota)
         return busy
@@ -94,11 +105,18 @@ class Machine:
         limited = self._limits.memory()
         return float(psutil.virtual_memory().percent) if limited is None else limited
 
+    @property
+    def memory_gib(self) -> float:
+        """What this process may use at most, GiB."""
+        whole: int = psutil.virtual_memory().total
+        return min(whole, self._limits.most_memory() or whole) / 2**30
+
     def _own(self, found: dict[str, float], seconds: float) -> None:
         now = time.monotonic()
-        if now - self._looked > _FAMILY_S:
+        if now - self._looked > min(self._pause, _FAMILY_S):
             self._looked = now
             family = {process.pid: process for process in self._process.children(recursive=True)}
+            self._pause = _HASTE_S if family.keys() != self._family.keys() else 2 * self._pause
             self._family = {pid: self._family.get(pid, process) for pid, process in family.items()}
         spent: dict[int, float] = {}
         memory = 0
@@ -108,10 +126,12 @@ class Machine:
                     times = process.cpu_times()
                     memory += process.memory_info().rss
                 spent[process.pid] = times.user + times.system
-            except psutil.NoSuchProcess:
+            except psutil.NoSuchProcess:  # others may have come in its place
+                self._pause = _HASTE_S
+            except psutil.AccessDenied:  # a child that belongs to somebody else now
                 continue
         before, self._spent = self._spent, spent
-        if before:
+        if before and self.whole:
             # a process that is seen for the first time may have worked for seconds: it counts from now on
             used = sum(now - before[pid] for pid, now in spent.items() if pid in before)
             found["process_cpu"] = 100 * used / seconds

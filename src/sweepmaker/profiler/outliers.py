@@ -106,6 +106,8 @@ class Outliers:
         self._sum, self._squares = float(kept["sum"]), float(kept["squares"])
         self._usual = np.array(kept["usual"], dtype=float)
         self.phases = np.array(kept["phases"], dtype=float)
+        if not len(self.phases) == len(self._usual) == len(PHASES):
+            raise ValueError("phases of another program")
         self.limit = float("nan") if kept["limit"] is None else float(kept["limit"])
         self.kept = [(int(step), float(time), float(seconds)) for step, time, seconds in kept["kept"]]
 

@@ -14,6 +14,12 @@ PHASES = (
     "checkpoint",
 )  # fmt: skip
 """``loop`` is what no other phase has: Lightning's own work between them."""
+NAMES = {
+    "loop": "loop around the model", "data_wait": "waiting for data", "transfer": "copies to the device",
+    "forward": "forward", "backward": "backward", "optimizer": "optimizer", "callbacks": "callbacks",
+    "validation": "validation", "checkpoint": "checkpoints",
+}  # fmt: skip
+"""What they are called in the report and in the console."""
 LOOP, DATA_WAIT, TRANSFER, FORWARD, BACKWARD, OPTIMIZER, CALLBACKS, VALIDATION, CHECKPOINT = range(
     len(PHASES)
 )

@@ -14,12 +14,13 @@ from sweepmaker.profiler.clock import NO_STEP, Row
 from sweepmaker.profiler.machine import CHANNELS
 from sweepmaker.profiler.outliers import Outliers
 from sweepmaker.profiler.phases import PHASES, STEP
-from sweepmaker.profiler.series import Floats, Histogram, Series, duration_bins, percent_bins
+from sweepmaker.profiler.series import LIMIT, Floats, Histogram, Series, duration_bins, percent_bins
 from sweepmaker.profiler.settings import Settings
 from sweepmaker.run import atomic
 
 VERSION = 1
 FOLDER = "profiler"  # of a run folder
+OPERATORS = "operators.json"  # in it, where they were recorded
 STEP_CHANNELS = (*PHASES, "step", "images")
 _STARTS = 100  # processes of a run whose starts are kept one by one
 _CORE_BUCKETS = 128  # of the heat map: there may be a hundred cores
@@ -67,9 +68,7 @@ class Profile:
         self.system = Series([*CHANNELS, *self.gpus, *memory])
         self.cores = Series([f"cpu{number}" for number in cores], _CORE_BUCKETS)
         self.steps = Series(STEP_CHANNELS)
-        self.loads = Histogram(
-            ["cpu", "cpu_max", "run_cpu", "iowait", "memory", *self.gpus, *memory], percent_bins()
-        )
+        self.loads = Histogram(["cpu", "run_cpu", "iowait", "memory", *self.gpus, *memory], percent_bins())
         self.durations = Histogram(["step", "data_wait"], duration_bins())
         self.outliers = Outliers(settings.rules.get("StepOutlier"))
         self.totals = np.zeros(len(PHASES))
@@ -83,6 +82,7 @@ class Profile:
         self.together: dict[str, dict[str, int]] = {}  # samples in which two things held, by rule
         self.rules: dict[str, dict[str, Any]] = {}
         self.failed: set[str] = set()  # rules that raised, and said so
+        self.unwatched: str | None = None  # why not all of the run was watched
         self.recent: deque[tuple[float, dict[str, float]]] = deque(maxlen=self._longest())
 
     def _longest(self) -> int:
@@ -120,14 +120,13 @@ class Profile:
             self.cores.add(time, np.array(cores))
         if not training:
             return
-        values["cpu_max"] = max(cores, default=values.get("cpu", float("nan")))
         self.recent.append((time, values))
         for name in self.loads.names:
             if name in values:
                 self.loads.add(name, np.array([values[name]]))
-        self._count_together(values)
+        self._count_together(values, max(cores, default=None))
 
-    def _count_together(self, values: Mapping[str, float]) -> None:
+    def _count_together(self, values: Mapping[str, float], cpu_max: float | None) -> None:
         busy = [values[name] for name in self.gpus if name in values]
         if not busy:
             return
@@ -135,8 +134,10 @@ class Profile:
             asked = self.settings.rules.get(rule)
             if asked is None or channel not in values:
                 continue
-            any_core = asked.get("cpu_mode") == "any"
-            load = values["cpu_max"] if any_core else values[channel]
+            load = values[channel]
+            if asked.get("cpu_mode") == "any":
+                highest = cpu_max if rule == "CPUBottleneck" else values.get("iowait_max")
+                load = load if highest is None else highest
             low = min(busy) < asked["gpu_threshold"]
             high = load > asked["cpu_threshold" if rule == "CPUBottleneck" else "io_threshold"]
             counts = self.together.setdefault(rule, {"samples": 0, "low_gpu": 0, "both": 0})
@@ -269,16 +270,27 @@ class Profile:
         same_cores = kept["cores"]["names"] == self.cores.names
         other.cores = Series.of_dict(kept["cores"]) if same_cores else self.cores
         other.steps = Series.of_dict(kept["steps"])
+        limits = (other.system, LIMIT), (other.cores, _CORE_BUCKETS), (other.steps, LIMIT)
+        if other.steps.names != list(STEP_CHANNELS) or any(each.limit != most for each, most in limits):
+            raise ValueError("series of another program")
         other.loads = Histogram(self.loads.names, percent_bins())
         other.loads.load(kept["loads"])
         other.durations.load(kept["durations"])
         other.outliers.load(kept["outliers"])
-        if len(other.outliers.phases) != len(PHASES):
-            raise ValueError("phases of another program")
         other.totals = np.array([float(kept["split"][phase]) for phase in PHASES])
         other.count, other.images = int(kept["count"]), int(kept["images"])
         other.before = {name: float(kept["phases_of_run"][name]) for name in self.before}
         other.phases_of_run = dict(other.before)
         other.starts_before = [float(each) for each in kept.get("starts", [other.before["initialisation"]])]
-        other.together, other.rules = kept["together"], kept["rules"]
+        other.together = {
+            str(rule): {name: int(counts[name]) for name in ("samples", "low_gpu", "both")}
+            for rule, counts in kept["together"].items()
+        }
+        other.rules = {
+            str(rule): {
+                **{name: int(found[name]) for name in ("scans", "triggered", "violations")},
+                "last": None if found["last"] is None else dict(found["last"]),
+            }
+            for rule, found in kept["rules"].items()
+        }
         vars(self).update(vars(other))

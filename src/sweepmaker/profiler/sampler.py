@@ -28,6 +28,10 @@ class Sampler(threading.Thread):
         seconds: tells how long this process has been at the run.
         scan: lets the rules look at ``profile``.
         write: keeps ``profile``.
+
+    Attributes:
+        error: what ended the thread too early, or None.
+        until: seconds since the run began, of the last reading.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class Sampler(threading.Thread):
         self._scan = scan
         self._write = write
         self._ended = threading.Event()
+        self._unwritten = False  # it was said
         self.error: Exception | None = None
+        self.until = 0.0
 
     def run(self) -> None:
         interval = self.profile.settings.sample_s
@@ -64,7 +70,7 @@ class Sampler(threading.Thread):
                         self._scan()
                     scan_due = now + self.profile.settings.scan_s
                 if now >= write_due:
-                    self._write()
+                    self._keep()
                     took = time.monotonic() - now
                     write_due = now + max(_WRITE_S, took / _WRITE_SHARE)
                 # a machine that was too busy to let us run in time is not asked twice in a row for it
@@ -74,9 +80,17 @@ class Sampler(threading.Thread):
             self._clock.keep = False  # nobody takes them any more
             log.warning("the profiler ended: %s: %s", type(error).__name__, error)
 
+    def _keep(self) -> None:
+        try:
+            self._write()
+        except OSError as error:  # a full disk may have room again, and a network's may come back
+            if not self._unwritten:
+                log.warning("the profile is not kept for now, the run goes on: %s", error)
+            self._unwritten = True
+
     def look(self) -> None:
         """One reading of everything."""
-        now = self.profile.earlier_s + self._seconds()
+        self.until = now = self.profile.earlier_s + self._seconds()
         found, cores = self._machine.read()
         self.profile.add_steps(now, self._clock.drain())
         self.profile.add_sample(now, found, cores, self._gpus.read(), training=self._training)

@@ -37,6 +37,11 @@ class Series:
         self._low, self._high = self._empty(np.nan), self._empty(np.nan)
         self._total, self._count = self._empty(0.0), self._empty(0.0)
 
+    @property
+    def limit(self) -> int:
+        """Most buckets."""
+        return self._limit
+
     def _empty(self, value: float) -> Floats:
         return np.full((self._limit, len(self.names)), value)
 
@@ -109,10 +114,6 @@ class Series:
         mean: Floats = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
         return mean
 
-    def total(self, name: str) -> Floats:
-        """Sum in each bucket: float64 [buckets]."""
-        return self._column(self._total, name)
-
     def _column(self, values: Floats, name: str) -> Floats:
         if name not in self.names:
             return np.full(self._filled, np.nan)
@@ -138,11 +139,16 @@ class Series:
             KeyError, TypeError, ValueError: it is something else.
         """
         every = list(dict.fromkeys([*kept["names"], *names]))
-        series = cls(every, int(kept["limit"]))
-        filled, known = len(kept["time"]), len(kept["names"])
-        if filled > series._limit:
-            raise ValueError("more buckets than its limit")
-        series._filled, series._span, series._added = filled, int(kept["span"]), int(kept["added"])
+        filled, known, limit, span = (
+            len(kept["time"]),
+            len(kept["names"]),
+            int(kept["limit"]),
+            int(kept["span"]),
+        )
+        if not filled <= limit <= LIMIT or span < 1:
+            raise ValueError("more buckets than its limit, or a limit of another program")
+        series = cls(every, limit)
+        series._filled, series._span, series._added = filled, span, int(kept["added"])
         series._time[:filled] = kept["time"]
         for name in ("low", "high", "total", "count"):
             values = np.array(kept[name], dtype=float).reshape(known, filled).T

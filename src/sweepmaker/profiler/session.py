@@ -31,6 +31,7 @@ from sweepmaker.profiler.sampler import Sampler
 log = logging.getLogger(__name__)
 
 SERIES = "series.json"
+_LONG_START_S = 30.0  # without a first step: from here on the start itself is worth a report
 
 
 class Profiling:
@@ -64,6 +65,7 @@ class Profiling:
         self._profile: Profile | None = None
         self._early = early
         self._sampler: Sampler | None = None
+        self._machine: Machine | None = None
         self._gpus = Gpus([])
         self._ranks: list[dict[str, float]] = []
         self._broken = False
@@ -107,11 +109,14 @@ class Profiling:
             if self._gpus.problem:
                 print(f"profiler: GPUs are not sampled ({self._gpus.problem})", file=sys.stderr)
             machine, readings = self._so_far()
+            machine.whole = facts.whole_here(trainer)
+            about["memory_gib"] = machine.memory_gib
             profile = Profile(self._settings, machine.cores, len(self._gpus.names), about)
             self._continue(profile)
             for seconds, found, cores in readings:
                 profile.add_sample(profile.earlier_s + seconds, found, cores, (), training=False)
             self._profile = profile
+            self._machine = machine
             self._sampler = Sampler(
                 profile, self.clock, machine, self._gpus, self._seconds, self._scan, self._write
             )
@@ -125,7 +130,8 @@ class Profiling:
         """Training has begun: the loader is there now."""
         if self._profile is not None:
             with self._harmless():
-                self._profile.facts |= facts.of_loader(trainer)
+                # a new one: the sampler may be writing the old one down
+                self._profile.facts = {**self._profile.facts, **facts.of_loader(trainer)}
 
     def _ended(self, trainer: Trainer) -> None:
         """Training is over in all processes: their shares of the work, for the comparison of the ranks."""
@@ -139,19 +145,46 @@ class Profiling:
             state: how the run ended, for the report.
         """
         profile, self._profile = self._profile, None
-        if self._early is not None:
-            self._early.stop()
         if profile is None or self._sampler is None:
+            with self._harmless():
+                self._without_training(state)
             return
         with self._harmless():
             self._sampler.stop()
             self._broken = self._broken or self._sampler.error is not None  # that line was said
             if self._sampler.is_alive():  # the profile is still that thread's own
                 log.warning("the profiler hangs on a counter of this machine: there is no report")
-            elif self.clock.begun is not None:
+            elif self.clock.first is not None or self._long_start():
+                profile.unwatched = self._why_unwatched()
                 self._report(profile, state)
         with self._harmless():
             self._gpus.close()
+
+    def _without_training(self, state: str) -> None:
+        """It ended while weights or data were fetched, say: how long that took is all there is to tell."""
+        early, self._early = self._early, None
+        if early is None:
+            return
+        readings = early.stop()
+        if self._settings is None or not self._long_start() or (self._folder / SERIES).exists():
+            return  # a report of an earlier process tells more
+        profile = Profile(self._settings, early.machine.cores, facts={"cores": len(early.machine.cores)})
+        for seconds, found, cores in readings:
+            profile.add_sample(seconds, found, cores, (), training=False)
+        self._report(profile, state)
+
+    def _long_start(self) -> bool:
+        rule = self._settings.rules.get("MaxInitializationTime") if self._settings is not None else None
+        limit = _LONG_START_S if rule is None else min(_LONG_START_S, 60 * rule["threshold"])
+        return self._seconds() >= limit
+
+    def _why_unwatched(self) -> str | None:
+        if self._sampler is None or (error := self._sampler.error) is None:
+            return None
+        return (
+            f"Only the first {self._sampler.until:.0f} s of this run were watched: "
+            f"the profiler itself failed ({type(error).__name__}: {error})."
+        )
 
     def _report(self, profile: Profile, state: str) -> None:
         from sweepmaker.profiler import judge, sweep
@@ -160,6 +193,8 @@ class Profiling:
         profile.add_steps(profile.earlier_s + self._seconds(), self.clock.drain())
         self._take_times(profile)
         profile.ranks = self._ranks
+        if self._machine is not None:
+            profile.facts = {**profile.facts, "counters_missing": self._machine.missing}
         judge.scan(profile)
         found = judge.conclude(profile)
         with self._harmless():
@@ -186,7 +221,7 @@ class Profiling:
 
     def _take_times(self, profile: Profile) -> None:
         now, clock = time.perf_counter(), self.clock
-        first = clock.begun if clock.begun is not None else now
+        first = clock.first if clock.first is not None else now
         last = max(clock.ended or now, first)
         profile.take_times(first - self._began, last - first, now - last)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -11,14 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 from sweepmaker.profiler.report.markup import document, paragraph, seconds, text, words
-from sweepmaker.run import atomic
+from sweepmaker.run import atomic, untrusted
 
 PAGE = "profiler.html"
 _COLUMNS = {"run": "words", "what differs": "words", "result": "words", "time": "number",
             "images/s": "number", "what its rules found": "words"}  # fmt: skip
 # More digits than anyone reads; the report has all of them.
 _LONG = re.compile(r"(?<==)\d+\.\d{6,}(e-?\d+)?$")
-_LARGEST = 1_000_000  # bytes of a summary
+_LARGEST = 1_000_000  # bytes of a summary, or of a run.json
 
 
 def write(folder: Path) -> Path | None:
@@ -31,12 +30,13 @@ def write(folder: Path) -> Path | None:
     found = {
         run: profile
         for run in runs
-        if not run.name.startswith(".") and (profile := _read(run / "profiler" / "summary.json"))
+        if not run.name.startswith(".")
+        and (profile := untrusted.read_object(run / "profiler" / "summary.json", _LARGEST))
     }
     if not found:
         return None
-    records = {run: _read(run / "run.json") for run in found}
-    atomic.write_text(folder / PAGE, _page(folder, found, records))
+    records = {run: untrusted.read_object(run / "run.json", _LARGEST) for run in found}
+    atomic.write_text(folder / PAGE, untrusted.plain(_page(folder, found, records)))
     return folder / PAGE
 
 
@@ -111,14 +111,3 @@ def _triggered(profile: Mapping[str, Any]) -> list[str]:
 def _list(record: Mapping[str, Any], name: str) -> list[Any]:
     value = record.get(name)
     return value if isinstance(value, list) else []
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``, an empty one where there is none: runs are others' work."""
-    try:
-        if path.stat().st_size > _LARGEST:
-            return {}
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -42,6 +42,10 @@ class Limits:
         """Bytes that are left of the limit that is nearest; None where there is no limit."""
         return min((max(0, limit - used) for limit, used in self._limits()), default=None)
 
+    def most_memory(self) -> int | None:
+        """Bytes of the least limit; None where there is no limit."""
+        return min((limit for limit, _ in self._limits()), default=None)
+
     def _limits(self) -> Iterator[tuple[int, int]]:
         """(bytes allowed, bytes in use) of every group that has a limit."""
         for folder, version in self._memory:

@@ -64,8 +64,7 @@ class RunFolder:
             ".run.json.*.tmp",
             ".metrics.csv.*.tmp",
             "checkpoints/.*.ckpt.*.tmp",
-            "profiler/.*.tmp",
-            "profiler/reports/.*.tmp",
+            "profiler/**/.*.tmp*",  # of other machines too; torch's trace has an ending after that
             "debugger/.findings.json.*.tmp",
         ):
             for path in self.path.glob(pattern):

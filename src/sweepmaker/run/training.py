@@ -190,6 +190,9 @@ def train(
             raise
         raise known from error
     finally:
+        if state == "failed" and interrupt.requested() is not None:
+            state = "interrupted"  # the signal may break something that raises an error of its own
+            interrupt.finish()
         profiling.finish(state)
     if record is not None:
         record.end(state)

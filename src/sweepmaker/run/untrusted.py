@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 LARGEST = 16 * 2**20  # bytes of a text that is read whole; a record, a config or a report is far smaller
 
@@ -76,3 +78,30 @@ def read_whole(path: Path, most: int) -> str | None:
     """A regular file's text; None where there is none, or something else, or more than ``most`` bytes."""
     content = read(path, most + 1)
     return None if content is None or len(content) > most else content.decode(errors="replace")
+
+
+def read_object(path: Path, most: int) -> dict[str, Any]:
+    """The JSON object in a file as `read_whole` finds it; an empty one where there is none.
+
+    Numbers that no float holds, nan and infinity are None: they could not be formatted, summed or drawn.
+    """
+    text = read_whole(path, most)
+    try:
+        content = None if text is None else json.loads(
+            text, parse_int=_whole, parse_float=_fraction, parse_constant=lambda _: None)  # fmt: skip
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) < 300 else None  # a float holds 10^308
+
+
+def _fraction(digits: str) -> float | None:
+    return value if math.isfinite(value := float(digits)) else None
+
+
+def plain(text: object) -> str:
+    """``text`` as UTF-8 can have it: half a surrogate pair, which JSON may hold, is shown as ``?``."""
+    return str(text).encode(errors="replace").decode()

@@ -7,10 +7,11 @@ from typing import Any
 
 from sweepmaker.profiler.judge import Found
 from sweepmaker.profiler.phases import PHASES
-from sweepmaker.profiler.profile import FOLDER, Profile
-from sweepmaker.run import atomic
+from sweepmaker.profiler.profile import FOLDER, OPERATORS, Profile
+from sweepmaker.run import atomic, untrusted
 
 VERSION = 1
+_LARGEST = 1_000_000  # bytes of operators.json
 
 
 def write(run: Path, profile: Profile, found: Found, state: str, folder: Path | None = None) -> None:
@@ -27,7 +28,10 @@ def write(run: Path, profile: Profile, found: Found, state: str, folder: Path | 
     folder = folder or run / FOLDER
     (folder / "reports").mkdir(parents=True, exist_ok=True)
     for name in found.verdicts:
-        atomic.write_json(folder / "reports" / f"{name}.json", of_rule(profile, found, name))
+        content = of_rule(profile, found, name)
+        if name == "OverallFrameworkMetrics":
+            content["Details"] |= _ratio(folder / OPERATORS)
+        atomic.write_json(folder / "reports" / f"{name}.json", content)
     atomic.write_json(folder / "summary.json", summary(profile, found, state))
     from sweepmaker.profiler.report import page
 
@@ -51,6 +55,18 @@ def of_rule(profile: Profile, found: Found, name: str) -> dict[str, Any]:
     }
 
 
+def _ratio(operators: Path) -> dict[str, Any]:
+    """Microseconds of all operators on CPU and GPU, and each one's percent, where they were recorded."""
+    found = untrusted.read_object(operators, _LARGEST).get("total")
+    if not isinstance(found, dict):
+        return {}
+    spent = {device: found.get(device) for device in ("cpu", "gpu")}
+    known = {device: float(value) for device, value in spent.items() if isinstance(value, int | float)}
+    total = sum(known.values())
+    ratio = {f"{device.upper()}": 100 * value / total for device, value in known.items()} if total else {}
+    return {"ratio": ratio} | {f"{device.upper()}_total": value for device, value in known.items()}
+
+
 def summary(profile: Profile, found: Found, state: str) -> dict[str, Any]:
     """What other programs read of a profile."""
     split = dict(zip(PHASES, profile.totals.tolist(), strict=True))
@@ -60,6 +76,7 @@ def summary(profile: Profile, found: Found, state: str) -> dict[str, Any]:
         "version": VERSION,
         "state": state,
         "preset": profile.settings.preset,
+        "unwatched": profile.unwatched,
         "split": {"training_step": sum(split[name] for name in step), **split},
         "images_per_second": profile.images / profile.training_s if profile.training_s else None,
         "steps": profile.count,

@@ -112,6 +112,8 @@ def about(record: Mapping[str, Any], profile: Profile) -> str:
     }
     if profile.facts.get("gpu_problem"):
         entries["GPUs are not sampled"] = profile.facts["gpu_problem"]
+    if profile.facts.get("counters_missing"):
+        entries["counters that failed"] = ", ".join(map(str, profile.facts["counters_missing"]))
     choices = _dict(record, "choices")
     lines = [(name, str(each.get("value")), str(each.get("reason"))) for name, each in choices.items()
              if isinstance(each, dict)]  # fmt: skip

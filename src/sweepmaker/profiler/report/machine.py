@@ -15,7 +15,8 @@ from sweepmaker.profiler.rules.gpu import box
 from sweepmaker.profiler.rules.overall import OTHERS, statistics
 
 _NAMES: dict[str, tuple[str, Callable[[float], str]]] = {
-    "cpu": ("CPU", percent), "iowait": ("I/O wait", percent), "memory": ("memory", percent),
+    "cpu": ("CPU", percent), "iowait": ("I/O wait", percent),
+    "iowait_max": ("I/O wait, the core that waits most", percent), "memory": ("memory", percent),
     "run_cpu": ("CPU, this run alone", percent),
     "process_cpu": ("CPU of this run (100 %: one core)", percent),
     "process_memory": ("memory of this run", lambda value: f"{value:.2f} GiB"),
@@ -35,11 +36,13 @@ def system(profile: Profile) -> str:
     rows = []
     for name, values in found.items():
         label, unit = _named(name)
+        label += "" if profile.loads.count(name) else " *"
         rows.append((label, *(unit(values[column]) for column in ("max", "p99", "p95", "p50", "min"))))
+    over = "* over the whole run; percentiles of the means of short spans" if len(profile.system) else ""
     heads = ("while training", "highest", "99 %", "95 %", "median", "lowest")
     cores = {name: profile.cores.mean(name) for name in profile.cores.names}
     return section(
-        "system", "Machine", paragraph(_judged(profile)), table(heads, rows),
+        "system", "Machine", paragraph(_judged(profile)), table(heads, rows), paragraph(over, "soft"),
         curves("CPU and I/O wait, all usable cores (band: lowest to highest)",
                [_curve(profile, "cpu", "CPU"), _curve(profile, "run_cpu", "this run's part"),
                 _curve(profile, "iowait", "I/O wait")], top=100),

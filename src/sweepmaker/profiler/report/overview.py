@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sweepmaker.profiler.judge import Found
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.report.charts import parts
 from sweepmaker.profiler.report.markup import facts, paragraph, seconds, section, sentence, text, words
 from sweepmaker.profiler.rules import RULES, Verdict
 from sweepmaker.profiler.rules.overall import OTHERS
+from sweepmaker.run.record import now
 
 _PARTS = {
     "initialisation": "before the first step",
@@ -16,8 +20,12 @@ _PARTS = {
 }
 
 
-def summary(profile: Profile) -> str:
-    """How the run's time splits into start, training and end."""
+def summary(profile: Profile, record: Mapping[str, Any]) -> str:
+    """When the run began and ended, and how its time splits into start, training and end.
+
+    Args:
+        record: its run.json, in which the end is still to come.
+    """
     shown = {words: profile.phases_of_run[name] for name, words in _PARTS.items()}
     total = max(profile.seconds, 1e-9)
     start, training = (profile.phases_of_run[name] for name in ("initialisation", "training"))
@@ -30,14 +38,27 @@ def summary(profile: Profile) -> str:
         said += " Most of it went by before the first step: a longer run would show a better split."
     speed = profile.images / profile.training_s if profile.training_s else float("nan")
     return section(
-        "summary", "Summary", paragraph(said), parts("The run's time", shown),
+        "summary", "Summary", paragraph(profile.unwatched or "", "advice"), paragraph(said),
+        parts("The run's time", shown),
         facts({
+            "began": _moment(_timing(record).get("start")),
+            "ended": _moment(_timing(record).get("end") or now()),
             "images": f"{profile.images:,} in {profile.count:,} steps, {speed:.0f} a second while training",
             "median step": seconds(profile.durations.quantile("step", 0.5)),
             "batch": profile.facts.get("batch_size") or profile.facts.get("loader_batch_size") or "unknown",
             "processes": profile.facts.get("world_size"),
         }),
     )  # fmt: skip
+
+
+def _timing(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    timing = record.get("timing")
+    return timing if isinstance(timing, dict) else {}
+
+
+def _moment(stamp: Any) -> str:
+    """``2026-11-27 14:03:12 UTC`` of run.json's ``2026-11-27T14:03:12+00:00``."""
+    return stamp.replace("T", " ").replace("+00:00", " UTC") if isinstance(stamp, str) else "unknown"
 
 
 def rules(profile: Profile, found: Found) -> str:

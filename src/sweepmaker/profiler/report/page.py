@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from sweepmaker.profiler.judge import Found
-from sweepmaker.profiler.profile import FOLDER, Profile
+from sweepmaker.profiler.profile import FOLDER, OPERATORS, Profile
 from sweepmaker.profiler.report import learning, machine, overview, training
 from sweepmaker.profiler.report.markup import document, paragraph, sentence, text
+from sweepmaker.run import untrusted
 
 _LIMIT = 5_000_000  # bytes of a file that is read for the page
 
@@ -20,12 +19,12 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
     Raises:
         OSError: a file of the run cannot be read.
     """
-    record = read_json(run / "run.json")
-    debugger = read_json(run / "debugger" / "findings.json")
+    record = untrusted.read_object(run / "run.json", _LIMIT)
+    debugger = untrusted.read_object(run / "debugger" / "findings.json", _LIMIT)
     own = not profile.facts.get("node")  # operators are recorded on the first machine
-    operators = read_json(run / FOLDER / "operators.json") if own else {}
+    operators = untrusted.read_object(run / FOLDER / OPERATORS, _LIMIT) if own else {}
     parts = [
-        ("summary", "Summary", overview.summary(profile)),
+        ("summary", "Summary", overview.summary(profile, record)),
         ("rules", "Rules", overview.rules(profile, found)),
         ("system", "Machine", machine.system(profile)),
         ("split", "Where the time went", training.split(profile, found, operators)),
@@ -56,12 +55,12 @@ def build(run: Path, profile: Profile, found: Found, state: str) -> str:
 <p>Made by sweepmaker from what this run measured. Recommendations are hints: try one at a time.</p>
 </footer>
 """
-    return document(f"Profile of {title}", body)
+    return untrusted.plain(document(f"Profile of {title}", body))
 
 
 def _state(state: str, profile: Profile) -> str:
     facts = profile.facts
-    device = ", ".join(facts.get("gpus") or []) or f"CPU, threads: {facts.get('threads')}"
+    device = ", ".join(facts.get("gpus") or []) or f"CPU, threads: {facts.get('threads', '-')}"
     nodes = facts.get("nodes")
     where = f"machine {facts.get('node')} of {nodes} · " if isinstance(nodes, int) and nodes > 1 else ""
     return f"{state} · {where}{device} · thresholds: {profile.settings.preset}"
@@ -76,14 +75,3 @@ def _verdict(found: Found) -> str:
     mark = "Worth changing" if found.best else "Nothing to change"
     said = "".join(paragraph(line) for line in lines)
     return f'<div class="{kind}"><p><strong>{mark}.</strong></p>{said}</div>'
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in ``path``; an empty one where there is none that can be read."""
-    try:
-        if path.stat().st_size > _LIMIT:
-            return {}
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

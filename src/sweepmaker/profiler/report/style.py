@@ -89,5 +89,7 @@ footer { padding-bottom: 2rem; font-size: .9rem; }
   body { font-size: 11pt; } nav { display: none; }
   section, figure, details, tr, .rows { break-inside: avoid; } .long { break-inside: auto; }
   h2, h3, figcaption, thead { break-after: avoid; }
+  /* what is closed on the screen is on paper: nobody can open it there */
+  details:not([open])::details-content { content-visibility: visible; display: block; block-size: auto; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """

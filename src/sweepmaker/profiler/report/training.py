@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from sweepmaker.profiler.judge import Found
-from sweepmaker.profiler.phases import PHASES
+from sweepmaker.profiler.phases import NAMES, PHASES
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.report.charts import Curve, curves, histogram, parts
 from sweepmaker.profiler.report.markup import facts, paragraph, seconds, section, table
 from sweepmaker.profiler.report.overview import says
 
-_NAMES = {
-    "loop": "loop around the model", "data_wait": "waiting for data", "transfer": "copies to the device",
-    "forward": "forward", "backward": "backward", "optimizer": "optimizer", "callbacks": "callbacks",
-    "validation": "validation", "checkpoint": "checkpoints",
-}  # fmt: skip
-
 
 def split(profile: Profile, found: Found, operators: dict[str, Any]) -> str:
     """Seconds of each phase, and the operators where they were recorded."""
-    shown = {_NAMES[phase]: float(profile.totals[place]) for place, phase in enumerate(PHASES)}
+    shown = {NAMES[phase]: float(profile.totals[place]) for place, phase in enumerate(PHASES)}
     forward, backward = shown["forward"], shown["backward"]
     remarks = []
     if forward + backward and max(forward, backward) > 0.7 * (forward + backward):

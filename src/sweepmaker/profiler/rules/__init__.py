@@ -20,7 +20,7 @@ RULES: dict[str, Rule] = {
     ),
     "CPUBottleneck": Rule(
         gpu.cpu_bottleneck, "The CPU at its limit while GPUs idle.",
-        "More workers, cheaper images, more cores.",
+        "Cheaper images, more workers, more cores.",
     ),
     "IOBottleneck": Rule(
         gpu.io_bottleneck, "The CPU waiting for the disk while GPUs idle.",

@@ -42,12 +42,12 @@ def low_utilization(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
             low = True
             words.append(f"{_label(name)} goes up and down between {bottom:.0f} % and {high:.0f} %")
     if not low:
-        return Verdict(False, _busy_words(profile), datapoints=_samples(profile), details=details)
+        return Verdict(False, _busy_words(profile), datapoints=profile.samples, details=details)
     override = larger_batch(profile)
     return Verdict(
         True, "; ".join(words) + ".",
         (_MORE_TO_DO if room(profile) > 1 else _NO_ROOM) + (f" Try {override}." if override else ""),
-        override, gain=min(3.0, 100 / max(p95, 25.0)), datapoints=_samples(profile), details=details,
+        override, gain=min(3.0, 100 / max(p95, 25.0)), datapoints=profile.samples, details=details,
     )  # fmt: skip
 
 
@@ -75,14 +75,14 @@ def batch_size(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     shown = ", ".join(f"{_label(name)} {value:.0f} %" for name, value in high.items())
     if not fires:
         sentence = f"The machine is used well enough for this batch size (95 % of the time below: {shown})."
-        return Verdict(False, sentence, datapoints=_samples(profile), details=details)
+        return Verdict(False, sentence, datapoints=profile.samples, details=details)
     override = larger_batch(profile)
     busiest = max((high.get(name, 0.0) for name in profile.gpus), default=25.0)
     return Verdict(
         True, f"Everything has room: 95 % of the time below {shown}.",
         "Raise the batch size, and the learning rate with it, or take a smaller instance."
         + (f" Try {override}." if override else ""),
-        override, gain=min(4.0, 100 / max(busiest, 25.0)), datapoints=_samples(profile), details=details,
+        override, gain=min(4.0, 100 / max(busiest, 25.0)), datapoints=profile.samples, details=details,
     )  # fmt: skip
 
 
@@ -115,9 +115,10 @@ def _bottleneck(profile: Profile, parameters: Mapping[str, Any], rule: str, what
     from sweepmaker.profiler.rules.loading import cheaper_images, faster_data, more_workers
 
     override, advice = more_workers(profile)
+    full = profile.loads.quantile("cpu", 0.5) >= parameters.get("cpu_threshold", 100.0)
     if profile.facts.get("features"):
         override, advice = faster_data(profile)
-    elif rule == "IOBottleneck" or override is None:
+    elif rule == "IOBottleneck" or override is None or full:  # full: more workers would only share the cores
         override, advice = cheaper_images(profile)
     return Verdict(True, sentence, advice, override, gain=1 / (1 - min(share, 75.0) / 100),
                    datapoints=counts["samples"], details=details)  # fmt: skip
@@ -145,13 +146,13 @@ def memory_increase(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         if jump > parameters["increase"] or leaks:
             grown[name] = max(jump, slope or 0.0)
     if not grown:
-        return Verdict(False, "GPU memory stays where it is.", datapoints=_samples(profile), details=details)
+        return Verdict(False, "GPU memory stays where it is.", datapoints=profile.samples, details=details)
     named = ", ".join(f"{_label(name)} by {value:.1f} points" for name, value in grown.items())
     return Verdict(
         True, f"GPU memory grows: {named}.",
         "Look for tensors that are kept from step to step (a list of losses with their graphs: keep "
         "loss.detach()); near the limit, an instance with more GPU memory.",
-        datapoints=_samples(profile), details=details,
+        datapoints=profile.samples, details=details,
     )  # fmt: skip
 
 
@@ -187,10 +188,6 @@ def _too_early(profile: Profile, parameters: Mapping[str, Any]) -> Verdict | Non
 
 def _percentiles(values: Floats, *shares: float) -> list[float]:
     return [float(value) for value in np.percentile(values, shares)]
-
-
-def _samples(profile: Profile) -> int:
-    return profile.samples
 
 
 def _label(name: str) -> str:

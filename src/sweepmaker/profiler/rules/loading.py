@@ -50,7 +50,7 @@ def dataloader(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     workers = profile.facts.get("loader_num_workers")
     if not isinstance(workers, int):
         return not_looked("the training loader tells nothing of its workers")
-    cores = _cores(profile)
+    cores = own_cores(profile)
     details = _loader(profile) | {"cores": cores}
     waits = 100 * profile.share("data_wait") > parameters.get("data_wait", -1.0)
     few = workers < cores * parameters["min_threshold"] / 100 and waits
@@ -83,7 +83,9 @@ def faster_data(profile: Profile) -> tuple[str | None, str]:
         override = larger_batch(profile)
         advice = "Features come from memory, by one look-up a batch: a larger batch needs fewer."
         return override, advice + (f" Try {override}." if override else "")
-    if (wait := profile.durations.quantile("data_wait", 0.5)) < _HAND_OVER_S:
+    # with workers batches come in bursts: the usual wait is none where every fourth is a long one
+    wait = profile.share("data_wait") * profile.training_s / max(profile.count, 1)
+    if _workers(profile) == 0 and wait < _HAND_OVER_S:
         override = larger_batch(profile)
         advice = f"A batch is there after {1e6 * wait:.0f} µs, sooner than a worker could hand it over"
         return override, advice + (f": fewer, larger ones, {override}." if override else ".")
@@ -110,7 +112,7 @@ def _workers(profile: Profile) -> int:
     return now if isinstance(now, int) else 0
 
 
-def _cores(profile: Profile) -> int:
+def own_cores(profile: Profile) -> int:
     """Of this process: those on one machine share its cores."""
     return max(1, int(profile.facts.get("cores") or 1) // max(1, int(profile.facts.get("processes") or 1)))
 
@@ -119,7 +121,7 @@ def _wanted(profile: Profile) -> int | None:
     """Workers that would keep up; None where there are as many as the cores carry already."""
     now, wait = _workers(profile), profile.share("data_wait")
     # a worker may wait for a disk or a network instead of computing: two are worth a try on any machine
-    most = max(2, _cores(profile))
+    most = max(2, own_cores(profile))
     ratio = wait / max(1 - wait, 1e-3)  # of waiting to working; a worker more makes up for a whole one
     needed = math.ceil(ratio + 1 if now == 0 else now * (ratio + 1.5))
     wanted = min(max(needed, now + 1, 2), most)

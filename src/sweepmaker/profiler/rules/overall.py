@@ -12,9 +12,11 @@ from sweepmaker.profiler.phases import CALLBACKS, LOOP, OPTIMIZER, PHASES, STEP
 from sweepmaker.profiler.profile import Profile
 from sweepmaker.profiler.rules.batches import larger_batch
 from sweepmaker.profiler.rules.gpu import box
+from sweepmaker.profiler.rules.loading import own_cores
 from sweepmaker.profiler.rules.verdict import Verdict, knows, many, not_looked, too_short, word
 
 OTHERS = 20.0  # percent of the cores, from where other programs make a run's times longer than they need be
+_BUSY = 70.0  # percent of a GPU (median), from where a step is not too small for it
 WORK = ("data_wait", "transfer", "forward", "backward", "optimizer")
 
 
@@ -37,7 +39,10 @@ def system_usage(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
 
 
 def statistics(profile: Profile) -> dict[str, dict[str, float]]:
-    """max, p99, p95, p50, min of each channel: while training for percentages, else of the whole run."""
+    """max, p99, p95, p50, min of each channel: while training for percentages, else of the whole run.
+
+    The latter's percentiles are those of the means of `Series`' buckets: single readings are not kept.
+    """
     found = {}
     for name in profile.system.names:
         if profile.loads.count(name):
@@ -66,15 +71,17 @@ def cpu_underutilised(profile: Profile, parameters: Mapping[str, Any]) -> Verdic
         return not_looked("the CPU could not be read")
     high = float(np.percentile(window, 95))
     cores, threads = int(profile.facts.get("cores") or 1), int(profile.facts.get("threads") or 1)
+    own = own_cores(profile)
     details = {"cpu": box(profile, "cpu"), "cpu_95": high, "cores": cores, "threads": threads}
-    by = f"{many(cores, 'core')}, {many(threads, 'thread')}"
+    each = f" in each of {cores // own} processes" if own < cores else ""
+    by = f"{many(cores, 'core')}, {many(threads, 'thread')}{each}"
     sentence = f"The CPU was used to less than {high:.0f} % in 95 % of the time ({by})."
     waits = 100 * profile.share("data_wait") > parameters["data_wait"]
     if high >= parameters["threshold_p95"] or cores == 1 or waits:
         return Verdict(False, sentence, datapoints=len(window), details=details)
-    if threads < cores:
-        override = word(profile, "trainer.threads", cores)
-        advice = f"Let the run use all cores: trainer.threads={cores}; or a smaller instance."
+    if threads < own:
+        override = word(profile, "trainer.threads", own)
+        advice = f"Let the run use all cores: trainer.threads={own}; or a smaller instance."
     else:
         override = larger_batch(profile)
         advice = (
@@ -85,7 +92,11 @@ def cpu_underutilised(profile: Profile, parameters: Mapping[str, Any]) -> Verdic
 
 
 def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
-    """Steps are so small that most of their time goes to what surrounds the model."""
+    """Steps are so small that most of their time goes to what surrounds the model.
+
+    Not where a GPU is busy: the process waits for it wherever a result is first read, a progress bar's
+    ``.item()`` say, and that is a callback's time.
+    """
     if profile.count < parameters["least_steps"]:
         return not_looked(
             f"{profile.count} steps, at least {parameters['least_steps']} are needed", profile.count
@@ -97,11 +108,16 @@ def step_overhead(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
                "seconds": {PHASES[place]: float(profile.totals[place]) for place in STEP}}  # fmt: skip
     sentence = (
         f"{around:.0f} % of the training time went to callbacks and the loop around the model "
-        f"(limit: {parameters['threshold']:g} %), a step takes {1000 * median:.3g} ms."
+        f"(limit: {parameters['threshold']:g} %)"
     )
+    # nan where no step was like the others: one an epoch, say
+    sentence += "." if np.isnan(median) else f", a step takes {1000 * median:.3g} ms."
+    short = median < parameters["least_step_ms"] / 1000
+    busy = max((profile.loads.quantile(name, 0.5) for name in profile.gpus if profile.loads.count(name)),
+               default=0.0)  # fmt: skip
     images, fixed = profile.facts.get("batch_size"), _fixed(profile)
     few = isinstance(images, int) and images <= parameters["few_images"] and fixed > parameters["fixed"]
-    if around <= parameters["threshold"] and median >= parameters["least_step_ms"] / 1000 and not few:
+    if busy >= _BUSY or (around <= parameters["threshold"] and not short and not few):
         return Verdict(False, sentence, datapoints=profile.count, details=details)
     if around <= parameters["threshold"] and few:
         around = fixed

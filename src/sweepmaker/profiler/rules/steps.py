@@ -36,7 +36,8 @@ def initialization(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
     }  # fmt: skip
     limit = 60 * parameters["threshold"]
     where = f" in the longest of {len(starts)} starts" if len(starts) > 1 else ""
-    sentence = f"{seconds:.1f} s went by before the first step{where} (limit: {limit:g} s)."
+    before = "before the first step" if profile.count else "and there was no first step"
+    sentence = f"{seconds:.1f} s went by {before}{where} (limit: {limit:g} s)."
     if seconds <= limit:
         return Verdict(False, sentence, datapoints=1, details=details)
     total = max(profile.seconds, 1e-9)
@@ -154,10 +155,11 @@ def framework_metrics(profile: Profile, parameters: Mapping[str, Any]) -> Verdic
     top = sorted(shares, key=lambda phase: -shares[phase])[:3]
     named = ", ".join(f"{phase.replace('_', ' ')} {shares[phase]:.0f} %" for phase in top)
     both = shares["forward"] + shares["backward"]
-    train, evaluation = 100 - shares["validation"], shares["validation"]
+    others = shares["loop"] + shares["checkpoint"]
+    train, evaluation = 100 - shares["validation"] - others, shares["validation"]
     halves = {name: 100 * shares[name] / both for name in ("forward", "backward")} if both else {}
     details = {
-        "phase": {"TRAIN": train, "EVAL": evaluation, "others": shares["loop"]},
+        "phase": {"TRAIN": train, "EVAL": evaluation, "others": others},
         "forward_backward": halves,
         "general": shares,
     }
