@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -9,6 +11,8 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+
+from sweepmaker.run import interrupt
 
 FEATURES = 8
 
@@ -23,6 +27,7 @@ class Net(LightningModule):
         leak: bytes that every step keeps.
         validation: seconds that a batch of the validation takes.
         checkpoint: seconds that a checkpoint takes.
+        fragile: the sixth step gets a SIGTERM, and breaks over it as it does with a worker process.
     """
 
     def __init__(
@@ -33,15 +38,22 @@ class Net(LightningModule):
         leak: int = 0,
         validation: float = 0.0,
         checkpoint: float = 0.0,
+        fragile: bool = False,
     ) -> None:
         super().__init__()
         self.odd, self.nap, self.lazy_rank = odd, nap, lazy_rank
         self.leak, self.validation, self.checkpoint = leak, validation, checkpoint
+        self.fragile = fragile
         self.kept: list[Tensor] = []
         self.layer = nn.Linear(FEATURES, 2)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         x, y = batch
+        if self.fragile and batch_idx == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while interrupt.requested() is None:
+                time.sleep(0.01)
+            raise RuntimeError("DataLoader worker is killed by signal: Terminated.")
         if self.odd and batch_idx % 50 == 20:
             time.sleep(self.odd)
         if self.nap and self.lazy_rank in (None, self.global_rank):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sweepmaker.config.profiler_keys import PARAMETERS
 from tests.integration.runs import SIGTERM, TINY, assert_equal_runs, train, train_and_signal
 
 OWN = (
@@ -134,11 +135,21 @@ def test_every_machine_of_a_run_watches_itself(tmp_path: Path) -> None:
     assert not list(folder.rglob("*.tmp"))
 
 
+LOOKING = {"StepOverhead", "DataWait", "Dataloader", "MaxInitializationTime", "ValidationTime",
+           "CheckpointTime", "CPUUnderutilised"}  # fmt: skip
+PATIENT = [name for name, parameters in PARAMETERS.items() if "patience_s" in parameters]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["sane", "aws"])
 def test_a_healthy_run_fires_nothing(preset: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    words = ["profiler.rules.StepOutlier=null"]  # a shared machine has outliers of its own
+    words = ["profiler.rules.StepOutlier=null"]  # AWS's counts what a shared machine has of its own
+    if preset == "sane":
+        words = ["data.limit.train=512"]  # 256 steps: enough for outliers
+    words += ["profiler.rules.CPUUnderutilised.threshold_p95=5"]  # however many cores this machine has
+    words += [f"profiler.rules.{name}.patience_s=1" for name in PATIENT]
+    words += [f"profiler.rules.{name}.window_s=1" for name in PATIENT if "window_s" in PARAMETERS[name]]
     ended = train(
         *TINY, "epochs=8", f"profiler={preset}", *words, "profiler.scan_s=1", f"hydra.run.dir={folder}"
     )
@@ -147,6 +158,17 @@ def test_a_healthy_run_fires_nothing(preset: str, tmp_path: Path) -> None:
     # AWS's rules count workers, and there are none
     assert found(summary) <= ({"Dataloader"} if preset == "aws" else set())
     assert summary["override"] is None or preset == "aws"
+    looked = {name for name, rule in summary["rules"].items() if rule["looked"]}
+    assert LOOKING | ({"StepOutlier"} if preset == "sane" else set()) <= looked
+
+
+@pytest.mark.slow
+def test_a_run_that_breaks_over_a_signal_was_interrupted(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = train(*OWN, "epochs=1", "batch_size=4", "+model.fragile=true", f"hydra.run.dir={folder}")
+    assert ended.code == 143 and "worker is killed" in ended.err, ended.err
+    assert json.loads((folder / "run.json").read_text())["state"] == "interrupted"
+    assert json.loads((folder / "profiler" / "summary.json").read_text())["state"] == "interrupted"
 
 
 @pytest.mark.slow

@@ -69,6 +69,12 @@ def test_when_the_run_began_and_ended_is_told(tmp_path: Path) -> None:
     assert re.search(r"ended20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
 
 
+def test_counters_that_failed_are_named(tmp_path: Path) -> None:
+    made = profile(preset(), seconds=5, counters_missing=["disk", "net"])
+    said = Outline(written(tmp_path / "r", made).read_text()).said["run"]
+    assert "counters that faileddisk, net" in said
+
+
 def test_what_is_of_the_whole_run_is_marked_so(tmp_path: Path) -> None:
     """Disk and network are rates, which no histogram of percentages holds."""
     said = Outline(written(tmp_path / "r", profile(preset(), seconds=5)).read_text()).said["system"]
