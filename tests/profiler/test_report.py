@@ -256,14 +256,20 @@ def test_in_a_browser_nothing_is_asked_for_and_nothing_is_wrong(browser: Any, pa
 
 @pytest.mark.slow
 def test_paper_shows_what_the_screen_folds_away(browser: Any, page: Path) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     browser.get(page.as_uri())
     closed = "return [...document.querySelectorAll('details:not([open]) dl')].map(e => e.checkVisibility("
     options = "{contentVisibilityAuto: true}))"
     assert True not in browser.execute_script(closed + options)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    shown = browser.execute_script(closed + options)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert shown and all(shown)
+    try:
+        WebDriverWait(browser, 20, 0.05).until(
+            lambda _: (shown := browser.execute_script(closed + options)) and all(shown),
+            "something is folded away on paper, too",
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 @pytest.mark.slow
