@@ -13,7 +13,7 @@ from launchers.aws.clients import Clients
 from launchers.aws.failures import explained
 from launchers.aws.masking import masked
 from launchers.endpoints import standing
-from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, Kind, described, mark_of
+from launchers.endpoints.resources import CONFIG, ENDPOINT, MODEL, Kind, described, mark_of, status_of
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import ConfigError, DataError, UserError
 
@@ -58,6 +58,8 @@ def invoke(clients: Clients, name: str, image: str | None) -> None:
     if kind is None:
         raise ConfigError(f"{image} is no image file by its name", key="images", allowed=", ".join(_TYPES))
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{image} cannot be read: it is not a regular file")
         body = path.read_bytes()
     except OSError as error:
         raise DataError(f"{image} cannot be read: {error.strerror}") from error
@@ -71,9 +73,27 @@ def invoke(clients: Clients, name: str, image: str | None) -> None:
             content = answer["Body"].read()
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ModelError":
+                _is_in_service(clients, name)
                 raise
             raise _refused(name, error.response) from None
     print(content.decode(errors="replace").rstrip(), flush=True)
+
+
+def _is_in_service(clients: Clients, name: str) -> None:
+    """SageMaker calls an endpoint that is not in service "not found".
+
+    Raises:
+        UserError: there is none of that name, or it is in another state.
+    """
+    found = described(clients, ENDPOINT, name)
+    if found is None:
+        raise UserError(
+            f"there is no endpoint {name}", key="name",
+            fix=f"python deploy.py action=list where={clients.where.get('name')} shows those that there are",
+        )  # fmt: skip
+    if (status := status_of(found)) != "InService":
+        reason = printable(masked(str(found.get("FailureReason") or "SageMaker gives no reason")))
+        raise UserError(f"endpoint {name} is {status}, so it does not answer: {reason}", key="name")
 
 
 def delete(clients: Clients, name: str, *, dry_run: bool, again: Sequence[str]) -> None:

@@ -34,7 +34,17 @@ RULES: dict[str, Rule] = {
 }
 _GROUPS = ("where", "endpoint", "endpoint.serverless")
 # of a server on this machine, and there is no variable by which a container would be told
-_ONLY_HERE = ("host", "port", "batch", "limits.pixels", "limits.instances", "limits.queue", "output")
+_ONLY_HERE = (
+    "host",
+    "port",
+    "batch",
+    "limits.pixels",
+    "limits.instances",
+    "limits.queue",
+    "images",
+    "output",
+)
+_WITH_GPU = re.compile(r"ml\.(g|p)\d")  # families with NVIDIA's GPUs; trn and inf have others
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,11 @@ def _deployable(cfg: DictConfig, lines: Sequence[str]) -> None:
     given = {str(line).lstrip("+").partition("=")[0] for line in lines}
     for key in sorted(given):
         if any(key == one or key.startswith(f"{one}.") for one in _ONLY_HERE):
-            raise ConfigError("is about a server on this machine", key=key, fix="leave it out")
+            raise ConfigError(
+                "is about a server or files on this machine, not about an endpoint",
+                key=key,
+                fix="leave it out",
+            )
     serverless = cfg.endpoint.serverless.memory_mb is not None
     if serverless and (cfg.where.subnets or cfg.where.network_isolation):
         key = "where.subnets" if cfg.where.subnets else "where.network_isolation"
@@ -126,6 +140,12 @@ def _deployable(cfg: DictConfig, lines: Sequence[str]) -> None:
         raise ConfigError(
             f"an endpoint has to answer within {ANSWER_S} seconds",
             key="limits.timeout_s", allowed=f"at most {ANSWER_S}",
+        )  # fmt: skip
+    if cfg.engine == "compile" and (serverless or not _WITH_GPU.match(str(cfg.endpoint.instance))):
+        raise ConfigError(
+            f"compile is for a GPU, and {kind if serverless else cfg.endpoint.instance} has none",
+            key="engine", allowed=", ".join(name for name in serving.ENGINES if name != "compile"),
+            fix="engine=auto, or endpoint.instance=ml.g5.xlarge",
         )  # fmt: skip
     if cfg.register is not None and cfg.name is not None:
         raise ConfigError(

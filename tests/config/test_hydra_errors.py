@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -158,3 +159,12 @@ def test_what_is_not_about_the_config_is_left_alone() -> None:
     with pytest.raises(InstantiationException) as raised:
         instantiate({"_target_": "math.sqrt", "_args_": [-1]})
     assert hydra_errors.explain(raised.value, ["train.py"]) is None
+
+
+def test_a_slip_in_a_file_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("a: 1\nb: [\n")
+    with pytest.raises(yaml.YAMLError) as caught, initialize_config_dir(str(tmp_path), version_base="1.3"):
+        compose("mine")
+    found = hydra_errors.explain(caught.value, ["train.py"])
+    assert found is not None
+    assert "mine.yaml, line 3: " in found.message and "it is no YAML" in str(found.fix)

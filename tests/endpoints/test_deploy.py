@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from launchers.embedded.api.calls import Api
 from launchers.embedded.errors import ServiceError
 from launchers.embedded.root import BUCKET
 from launchers.endpoints import standing
-from sweepmaker.config.errors import ConfigError, UserError
+from sweepmaker.config.errors import ConfigError, DataError, UserError
 from sweepmaker.run.interrupt import Interrupted
 from tests.embedded.hosting import Site, until
 from tests.endpoints.deploying import NOTHING, a_run, deploy, last_json, names
@@ -38,6 +39,12 @@ def test_a_run_is_deployed_asked_and_deleted(
     answer = last_json(capsys.readouterr().out)
     assert {"model.json", "model.safetensors"} <= set(answer["files"])
     assert answer["headers"]["content-type"] == "image/jpeg"
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="not a regular file"):
+        deploy("action=invoke", "name=dogs", f"images={tmp_path / 'pipe.jpg'}", *account)
+    with pytest.raises(UserError, match="there is no endpoint cats") as caught:
+        deploy("action=invoke", "name=cats", f"images={tmp_path / 'a.jpg'}", *account)
+    assert "action=list" in str(caught.value.fix)
     deploy("action=list", *account)
     assert re.search(r"dogs +InService", capsys.readouterr().out)
 
@@ -213,5 +220,5 @@ def test_what_the_endpoint_refuses_is_shown(run: Path, one: Site, account: list[
     with pytest.raises(ConfigError, match="which image"):
         deploy("action=invoke", "name=picky", *account)
     deploy("action=delete", "name=picky", *account)
-    with pytest.raises(UserError, match="not found"):
+    with pytest.raises(UserError, match="there is no endpoint picky"):
         deploy("action=invoke", "name=picky", f"images={tmp_path / 'a.png'}", *account)

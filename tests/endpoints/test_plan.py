@@ -188,6 +188,8 @@ REFUSED = [
     ("a word as group", ["dry_run=true", "endpoint.serverless=x"], "endpoint.serverless", "memory_mb"),
     ("20 MB", ["dry_run=true", "limits.payload_mb=20"], "limits.payload_mb", "takes 6 MB"),
     ("5 minutes", ["dry_run=true", "limits.timeout_s=300"], "limits.timeout_s", "within 60 seconds"),
+    ("a GPU's engine", ["dry_run=true", "engine=compile"], "engine", "ml.m5.large has none"),
+    ("images", ["dry_run=true", "images=photos"], "images", "not about an endpoint"),
     ("a secret", ["dry_run=true", "endpoint.image=https://user:password@host/image"], "endpoint.image",
      "password"),
 ]  # fmt: skip

@@ -112,3 +112,24 @@ def test_json_that_cannot_be_made_leaves_the_old_content(kept: Path) -> None:
         atomic.write_json(kept, endless)
     assert kept.read_text() == "old"
     assert names(kept.parent) == ["file"]
+
+
+@pytest.mark.parametrize("special", ["pipe", "link"])
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(special: str, tmp_path: Path) -> None:
+    """As root, a rename over /dev/null would break every program of the machine."""
+    target = tmp_path / "out.csv"
+    os.mkfifo(tmp_path / "pipe")
+    if special == "link":
+        target.symlink_to(tmp_path / "pipe")
+    else:
+        (tmp_path / "pipe").rename(target)
+    with pytest.raises(OSError, match="device or a pipe"):
+        atomic.write_text(target, "text")
+    assert not target.is_file()
+    assert not [name for name in names(tmp_path) if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout", "/dev/new"])
+def test_nothing_is_written_among_devices(name: str) -> None:
+    with pytest.raises(OSError, match="device or a pipe"):
+        atomic.check_replaceable(Path(name))

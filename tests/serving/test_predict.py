@@ -140,7 +140,12 @@ def test_no_images_is_one_message(
 
 @pytest.mark.parametrize(
     ("output", "said"),
-    [("images", "output: images is a folder"), ("no/such/x.csv", "output: there is no folder no/such")],
+    [
+        ("images", "output: images is a folder"),
+        ("no/such/x.csv", "output: there is no folder no/such"),
+        ("/dev/null", "output: '/dev/null' is no name of a file: it is a device or a pipe"),
+        ("images/0 upright.jpg", "is an image by its name"),
+    ],
 )
 def test_a_place_that_takes_no_file_is_refused_first(
     output: str, said: str, images: Path, monkeypatch: pytest.MonkeyPatch

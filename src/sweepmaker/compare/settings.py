@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweepmaker.compare import times
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.rules import BOOLEAN, NOTHING, TEXT, Rule, either, node, number, one_of
+from sweepmaker.run import atomic
 from sweepmaker.run.record import STATES
 
 FORMATS = ("table", "csv", "json", "markdown")
@@ -140,8 +141,11 @@ def _go_together(given: Mapping[str, Any]) -> None:
         raise ConfigError("best=true prints two lines, or JSON", key="format", allowed="table, json")
     try:
         is_folder = bool(given["html"]) and Path(given["html"]).is_dir()
+        if given["html"]:
+            atomic.check_replaceable(Path(given["html"]))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{given['html'][:80]!r} is no name of a file", key="html") from error
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise ConfigError(f"{given['html'][:80]!r} is no name of a file{why}", key="html") from error
     if is_folder:
         raise ConfigError(
             f"{given['html']} is a folder", key="html", fix=f"html={given['html']}/compare.html"

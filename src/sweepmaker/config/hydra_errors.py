@@ -28,6 +28,8 @@ _OWN = {"compare": "runs", "deploy": "run"}
 
 def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
     """The `ConfigError` to show for ``error``, or None where it is not about the configuration."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        return _no_yaml(error)
     if isinstance(error, OSError) and not isinstance(error, MissingConfigException):
         return _run_folder(error)
     if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
@@ -53,6 +55,17 @@ def explain(error: Exception, arguments: list[str]) -> ConfigError | None:
         if found is not None:
             return found
     return ConfigError(text.strip())
+
+
+def _no_yaml(error: yaml.MarkedYAMLError) -> ConfigError | None:
+    """A slip in a file of the config, a preset of one's own say."""
+    mark = error.problem_mark
+    if mark is None:
+        return None
+    return ConfigError(
+        f"{mark.name}, line {mark.line + 1}: {error.problem or error.context}",
+        fix="correct the file: it is no YAML",
+    )
 
 
 def _run_folder(error: OSError) -> ConfigError | None:

@@ -134,7 +134,8 @@ class Machine:
         if before and self.whole:
             # a process that is seen for the first time may have worked for seconds: it counts from now on
             used = sum(now - before[pid] for pid, now in spent.items() if pid in before)
-            found["process_cpu"] = 100 * used / seconds
+            # the times were read some time after the interval's end, where this thread had to wait
+            found["process_cpu"] = min(100 * used / seconds, 100.0 * len(self.cores))
             found["run_cpu"] = min(
                 100.0, found["process_cpu"] / min(self._limits.cores or 1e9, len(self.cores))
             )

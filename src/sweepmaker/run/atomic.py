@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +22,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it takes ``path``'s place, else it goes.
 
     Raises:
-        OSError: the folder is missing, read-only or full; ``path`` is then as it was before.
+        OSError: the folder is missing, read-only or full, or ``path`` is a device or a pipe; it is then as
+            it was before.
     """
     path = Path(path)
+    check_replaceable(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -38,6 +42,20 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """A file in the place of ``/dev/null`` would be one for every program of the machine.
+
+    Raises:
+        OSError: ``path`` is a device, a pipe or a socket, or a link to one, or lies where devices do.
+    """
+    special = path.absolute().parent == Path("/dev")
+    with contextlib.suppress(OSError):  # there is none yet, or who writes will hear why not
+        mode = path.stat().st_mode
+        special = special or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if special:
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file to replace", str(path))
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

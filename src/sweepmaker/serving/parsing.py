@@ -84,6 +84,7 @@ def unpacked(text: bytes | bytearray, otherwise: str) -> bytes:
     Raises:
         RequestError: 400 with ``otherwise``: it is no base64.
     """
+    text = text.strip()
     if text[:5].lower() == b"data:":
         head, _, text = text.partition(b",")
         if not head.lower().endswith(b";base64"):

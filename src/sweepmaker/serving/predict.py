@@ -16,6 +16,7 @@ from torch import Tensor
 from sweepmaker.config.choices import Choices
 from sweepmaker.config.errors import ConfigError, DataError
 from sweepmaker.data.decode import MAX_PIXELS, TooLarge, read_image, show
+from sweepmaker.data.tree import EXTENSIONS
 from sweepmaker.run import atomic, disk
 from sweepmaker.run.environment import available_cores
 from sweepmaker.run.progress import track
@@ -148,8 +149,13 @@ def _output(given: str) -> Path:
     try:
         output = Path(given).expanduser()
         is_folder, has_place = output.is_dir(), output.absolute().parent.is_dir()
+        atomic.check_replaceable(output)
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{given[:80]!r} is no name of a file", key="output") from error
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise ConfigError(f"{given[:80]!r} is no name of a file{why}", key="output") from error
+    if output.suffix.lower() in EXTENSIONS:
+        raise ConfigError(f"{given} is an image by its name, and a CSV is written", key="output",
+                          fix="output=predictions.csv")  # fmt: skip
     if is_folder:
         raise ConfigError(f"{given} is a folder", key="output", fix=f"output={given}/predictions.csv")
     if not has_place:

@@ -159,6 +159,11 @@ def test_a_body_above_the_limit_is_refused_and_the_reason_read(server: Server) -
         assert found.status == 413 and "1 MB (1,048,576 bytes)" in found.json["error"]
 
 
+def test_a_body_too_large_by_its_own_word_need_not_come(server: Server) -> None:
+    found = raw(server, POST + b"Content-Length: 99999999\r\n\r\nhalf")
+    assert found.startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_that_never_ends_is_ended(server: Server) -> None:
     chunk = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
     head = POST + b"Transfer-Encoding: chunked\r\n\r\n"

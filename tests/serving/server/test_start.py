@@ -93,11 +93,11 @@ def test_an_address_that_is_taken(tmp_path: Path) -> None:
     assert "port=0" in error_of(done)
 
 
-@pytest.mark.parametrize("host", ["no such host", "a..b", "x" * 70])
+@pytest.mark.parametrize("host", ["no such host", "a..b", "x" * 70, "192.0.2.1"])
 def test_a_host_that_is_none(host: str, tmp_path: Path) -> None:
     done = ended(command(tmp_path, "--handler", STAND_IN, "--host", host))
     assert done.returncode == 2
-    assert error_of(done).startswith(f"error: host: there is no address '{host}")
+    assert error_of(done).startswith(f"error: host: this machine has no address '{host}")
     assert "0.0.0.0" in error_of(done)
 
 

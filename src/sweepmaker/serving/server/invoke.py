@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +19,7 @@ from sweepmaker.serving.server.worker import Reply
 
 BODY_S = 30.0  # for a body to come in
 _UNREAD = 64 << 20  # bytes of a body that is too large which are still taken in, so that its sender reads why
+_UNREAD_S = 5.0  # likewise
 _HELD = 256 << 20  # bytes of bodies in this process, above what the queue may hold
 _FIELD = 1024  # characters of a header that are looked at
 
@@ -60,7 +61,7 @@ class Invocations:
         return self._response(job, reply)
 
     async def _body(self, request: Request, held: _Held) -> list[bytes]:
-        """The body in its pieces; one that is refused is read to its end, or as far as it pays."""
+        """The body in its pieces; one that is refused is read on a little, so that its sender reads why."""
         try:
             async with asyncio.timeout(BODY_S):
                 return await self._read(request, held)
@@ -76,21 +77,17 @@ class Invocations:
             refusal = error
             if request.headers.get("expect", "").lower() == "100-continue":
                 raise  # the client waits for a word before it sends the body
-        pieces: list[bytes] = []
-        unread = 0
-        async for piece in request.stream():
-            if refusal is None:
-                refusal = held.refusal(len(piece), self._limit)
-            if refusal is None:
-                pieces.append(piece)
-                continue
-            pieces.clear()
-            unread += len(piece)
-            if unread > _UNREAD:
-                request.state.cut = True
-                break
+        stream = request.stream()
         if refusal is not None:
+            await _pass_over(request, stream)
             raise refusal
+        pieces: list[bytes] = []
+        async for piece in stream:
+            if (refusal := held.refusal(len(piece), self._limit)) is not None:
+                pieces.clear()
+                await _pass_over(request, stream)
+                raise refusal
+            pieces.append(piece)
         return pieces
 
     def _check_length(self, request: Request) -> None:
@@ -151,6 +148,20 @@ class _Held:
     def release(self) -> None:
         """The request is over."""
         self._whole._held -= self.size
+
+
+async def _pass_over(request: Request, stream: AsyncIterator[bytes]) -> None:
+    """Take in what is left of a body that nobody wants, as far as it pays and as long as it comes."""
+    unread = 0
+    try:
+        async with asyncio.timeout(_UNREAD_S):
+            async for piece in stream:
+                unread += len(piece)
+                if unread > _UNREAD:
+                    request.state.cut = True
+                    return
+    except TimeoutError:
+        request.state.cut = True
 
 
 async def _disconnected(request: Request) -> None:

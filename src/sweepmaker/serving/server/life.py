@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -126,18 +127,18 @@ class _Serving:
 def _listener(host: str, port: int) -> socket.socket:
     try:
         return protocol.bind(host, port)
-    except (socket.gaierror, UnicodeError):
+    except (OSError, UnicodeError) as error:
+        if not isinstance(error, socket.gaierror | UnicodeError) and error.errno != errno.EADDRNOTAVAIL:
+            raise ConfigError(
+                f"cannot listen on {host}, port {port}: {error.strerror or error}",
+                key="port",
+                fix="port=0 takes any free one",
+            ) from None
         raise ConfigError(
-            f"there is no address {host!r:.80}",
+            f"this machine has no address {host!r:.80}",
             key="host",
             allowed="an address or a name of this machine; 0.0.0.0 for all of them",
             fix="host=127.0.0.1",
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}",
-            key="port",
-            fix="port=0 takes any free one",
         ) from None
 
 
