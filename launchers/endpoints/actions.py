@@ -73,7 +73,8 @@ def invoke(clients: Clients, name: str, image: str | None) -> None:
             content = answer["Body"].read()
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ModelError":
-                _is_in_service(clients, name)
+                if "not found" in str(error):
+                    _is_in_service(clients, name)
                 raise
             raise _refused(name, error.response) from None
     print(content.decode(errors="replace").rstrip(), flush=True)
@@ -85,7 +86,10 @@ def _is_in_service(clients: Clients, name: str) -> None:
     Raises:
         UserError: there is none of that name, or it is in another state.
     """
-    found = described(clients, ENDPOINT, name)
+    try:
+        found = described(clients, ENDPOINT, name)
+    except UserError:  # who may ask it need not be allowed to look at it
+        return
     if found is None:
         raise UserError(
             f"there is no endpoint {name}", key="name",
