@@ -108,6 +108,8 @@ def test_what_is_not_there_is_one_message(place: Path, words: list[str], said: s
         (["run=x", "limits.timeout_s=null"], "limits.timeout_s: None is not allowed"),
         (["run=x", "top_k=0"], "top_k: 0 is not allowed"),
         (["run=x", "+top=3"], "top: there is no such key; did you mean top_k?"),
+        (["run=x", "+batch.masx=3"], "batch.masx: there is no such key; did you mean batch.max?"),
+        (["run=x", "+limits.foo=1"], "limits.foo: there is no such key"),
         (["run=x", "~port"], "port: is needed"),
         (["run=3"], "run: 3 is not allowed"),
         (["runs=[]"], "runs: [] is not allowed"),
@@ -123,3 +125,8 @@ def test_defaults_are_those_of_the_handler() -> None:
     """Whoever calls the handler without a config gets the limits that conf/deploy.yaml has."""
     found: Any = options("run=x").limits
     assert found == settings.Limits()
+
+
+def test_half_a_model_is_told_by_whoever_reads_it(place: Path, model: Path) -> None:
+    shutil.copytree(model, place / "half", ignore=shutil.ignore_patterns("code", "model.json"))
+    assert find.model_folder(options("run=half")) == Path("half")

@@ -6,15 +6,29 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
+
+from sweepmaker.config.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One key: a test of its value and the words for what passes."""
+    """One key: a test of its value, the words for what passes, and of a part of the config the keys in it."""
 
     passes: Callable[[Any], bool]
     allowed: str
+    keys: tuple[str, ...] = ()
+
+
+def refused(key: str, value: Any, rule: Rule, fix: str | None = None) -> ConfigError:
+    """What to tell of a value that ``rule`` does not let pass: of a part of the config, which key."""
+    unknown = [str(name) for name in value if name not in rule.keys] if isinstance(value, Mapping) else []
+    if not unknown or not rule.keys:
+        return ConfigError(f"{value!r} is not allowed", key=key, allowed=rule.allowed, fix=fix)
+    near = get_close_matches(unknown[0], rule.keys, n=1)
+    hint = f"; did you mean {key}.{near[0]}?" if near else ""
+    return ConfigError(f"there is no such key{hint}", key=f"{key}.{unknown[0]}", allowed=", ".join(rule.keys))
 
 
 def _is_number(value: Any) -> bool:
@@ -71,6 +85,7 @@ def either(*rules: Rule) -> Rule:
     return Rule(
         lambda value: any(rule.passes(value) for rule in rules),
         ", or ".join(rule.allowed for rule in rules),
+        tuple(key for rule in rules for key in rule.keys),
     )
 
 
@@ -108,7 +123,7 @@ def node(*keys: str) -> Rule:
     def passes(value: Any) -> bool:
         return isinstance(value, Mapping) and (not keys or set(value) <= set(keys))
 
-    return Rule(passes, f"the keys {', '.join(keys)}" if keys else "keys below it, not a value")
+    return Rule(passes, f"the keys {', '.join(keys)}" if keys else "keys below it, not a value", keys)
 
 
 def _is_range(value: Any) -> bool:

@@ -28,6 +28,7 @@ from sweepmaker.config.rules import (
     node,
     number,
     one_of,
+    refused,
     several,
 )
 from sweepmaker.config.trainer_keys import PRECISIONS, TRAINER_KEYS
@@ -190,7 +191,7 @@ def validate(cfg: DictConfig) -> None:
         if around is None or leaf not in around or OmegaConf.is_missing(around, leaf):
             continue
         if not rule.passes(value := around[leaf]):
-            raise ConfigError(f"{value!r} is not allowed", key=key, allowed=rule.allowed)
+            raise refused(key, value, rule)
     missing = OmegaConf.missing_keys(cfg)
     if missing:
         key = min(missing)

@@ -12,6 +12,7 @@ from sweepmaker.serving.settings import WHOSE, Options
 
 _MODEL = "model"
 _FILE = "model.json"
+_WEIGHTS = "model.safetensors"
 
 
 def model_folder(options: Options) -> Path:
@@ -39,6 +40,8 @@ def model_folder(options: Options) -> Path:
         return path
     if (path / _MODEL / _FILE).is_file():
         return path / _MODEL
+    if (path / _WEIGHTS).is_file():
+        return path  # half of a model: whoever reads it says which half is missing
     if (path / "run.json").is_file() or (path / ".hydra").is_dir():
         raise _without_model(path)
     return _of_best((run,))

@@ -21,6 +21,7 @@ from sweepmaker.config.rules import (
     node,
     number,
     one_of,
+    refused,
     several,
 )
 
@@ -115,7 +116,7 @@ def options(cfg: DictConfig) -> Options:
         if not RULES[key].passes(value):
             near = get_close_matches(str(value), RULES[key].allowed.split(", "), n=1)
             fix = f"{key}={near[0]}" if near and isinstance(value, str) else None
-            raise ConfigError(f"{value!r} is not allowed", key=key, allowed=RULES[key].allowed, fix=fix)
+            raise refused(key, value, RULES[key], fix)
     if missing := [key for key in RULES if key not in given]:
         raise ConfigError("is needed; null or its default is what it means to leave it out", key=missing[0])
     _go_together(given)
