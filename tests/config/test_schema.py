@@ -74,7 +74,12 @@ def test_every_rule(key: str, tmp_path: Path) -> None:
     for value in bad:
         with pytest.raises(ConfigError) as raised:
             schema.validate(config(key, value))
-        assert (raised.value.key, raised.value.allowed) == (key, schema.RULES[key].allowed)
+        rule = schema.RULES[key]
+        if isinstance(value, dict) and rule.keys:  # the key in it is named that there is not
+            assert str(raised.value.key) in {f"{key}.{name}" for name in value}
+            assert raised.value.allowed == ", ".join(rule.keys)
+        else:
+            assert (raised.value.key, raised.value.allowed) == (key, rule.allowed)
 
 
 def config(key: str, value: object) -> DictConfig:

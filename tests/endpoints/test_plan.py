@@ -172,7 +172,7 @@ REFUSED = [
     ("memory", ["dry_run=true", "endpoint.serverless.memory_mb=3000"], "endpoint.serverless.memory_mb",
      "3072"),
     ("a time", ["dry_run=true", "endpoint.startup_s=5"], "endpoint.startup_s", "60 to 3600"),
-    ("an unknown key", ["dry_run=true", "+endpoint.cuont=2"], "endpoint", "count"),
+    ("an unknown key", ["dry_run=true", "+endpoint.cuont=2"], "endpoint.cuont", "did you mean endpoint.count?"),
     ("half a VPC", ["dry_run=true", "where.subnets=[subnet-1]"], "where.security_groups", "VPC"),
     ("serverless in a VPC", ["dry_run=true", "endpoint.serverless.memory_mb=2048",
      "where.network_isolation=true"], "where.network_isolation", "serverless"),

@@ -25,7 +25,9 @@ SHOWN = [
 
 REFUSED = [
     ("no image", DRY[:2], ("endpoint.image: is needed", "docker/Dockerfile")),
-    ("money", (*DRY[:2], "endpoint.image=x/y:1"), ("confirm: money starts running", "confirm=true")),
+    ("no role", (*DRY[:2], "endpoint.image=x/y:1"), ("where.role: is needed", "where.bucket")),
+    ("money", (*DRY[:2], "endpoint.image=x/y:1", "where.role=arn:aws:iam::123456789012:role/x",
+     "where.bucket=mine"), ("confirm: money starts running", "confirm=true")),
     ("no such run", ("action=deploy", "run=nothing/here", "dry_run=true"), ("nothing/here",)),
     ("a misspelled key", (*DRY, "endpoint.instnace=ml.m5.large"), ("endpoint.instance",)),
     ("a misspelled action", ("action=delpoy",), ("action=deploy",)),
