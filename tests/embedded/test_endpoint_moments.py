@@ -14,13 +14,7 @@ import pytest
 from launchers.embedded.hosting import host as host_module
 from launchers.embedded.hosting.host import Host
 from launchers.embedded.hosting.hosts import Hosts
-from tests.embedded.hosting import Site, site_of_its_own, until
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site_of_its_own(tmp_path_factory.mktemp("site")) as found:
-        yield found
+from tests.embedded.hosting import Site, until
 
 
 @pytest.fixture(scope="module")

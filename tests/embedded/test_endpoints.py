@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from launchers.embedded.root import BUCKET
-from tests.embedded.hosting import Site, container, site, site_of_its_own, together, until
+from tests.embedded.hosting import Site, container, site, together, until
 
 SERVERLESS = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}}
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site_of_its_own(tmp_path_factory.mktemp("site")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

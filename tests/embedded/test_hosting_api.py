@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from launchers.embedded.root import BUCKET
-from tests.embedded.hosting import IMAGE, Site, site_of_its_own, until
+from tests.embedded.hosting import IMAGE, Site, until
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012"
 MACHINE = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site_of_its_own(tmp_path_factory.mktemp("site")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
