@@ -62,10 +62,11 @@ def test_a_tensor_that_is_kept_from_step_to_step_is_found(
     fit(
         tmp_path,
         f"{rule}.patience_s=1",
-        f"{rule}.window_s=1.5",
+        f"{rule}.window_s=2",
+        f"{rule}.increase=3",  # a machine that is busy makes four times fewer steps in a window
         net=Net(nap=0.01, leak=leak),
         nap=0.0,
-        count=1400,
+        count=3200,
     )
     found = summary(tmp_path)["rules"]["GPUMemoryIncrease"]
     assert found["looked"] and found["triggered"] is bool(leak), found

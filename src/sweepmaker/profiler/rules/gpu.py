@@ -133,6 +133,7 @@ def memory_increase(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         return early
     window = parameters["window_s"]
     grown: dict[str, float] = {}
+    compared = False
     details: dict[str, Any] = {}
     for name in profile.gpus:
         channel = f"{name}_memory"
@@ -140,11 +141,14 @@ def memory_increase(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         before = both[: len(both) - len(last)]
         jump = float(last.mean() - before.mean()) if len(before) and len(last) else 0.0
         slope = _slope(profile, channel)
+        compared |= (len(last) > 0 and len(before) >= len(last) // 2) or slope is not None
         details[name] = {"increase": jump, "per_minute": slope} | box(profile, channel)
         limit = parameters["per_minute"]
         leaks = limit is not None and slope is not None and slope > limit
         if jump > parameters["increase"] or leaks:
             grown[name] = max(jump, slope or 0.0)
+    if not compared:
+        return not_looked(f"there is no second window of {window:g} s to compare", profile.samples)
     if not grown:
         return Verdict(False, "GPU memory stays where it is.", datapoints=profile.samples, details=details)
     named = ", ".join(f"{_label(name)} by {value:.1f} points" for name, value in grown.items())
