@@ -54,6 +54,16 @@ def test_the_whole_config_is_checked_for_it(sane: dict[str, Any]) -> None:
     assert raised.value.key == "profiler.rules.DataWait.threshold"
 
 
+@pytest.mark.parametrize("node", [{}, {"preset": "mine"}])
+def test_a_preset_that_does_not_say_whether_it_is_on(node: dict[str, Any]) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", ["paths.output_dir=."])
+    cfg.profiler = node  # as an empty file of a user's own gives it
+    with pytest.raises(ConfigError, match="missing") as raised:
+        validate(cfg)
+    assert raised.value.key == "profiler.enabled"
+
+
 def test_what_is_switched_off_may_be_absent(sane: dict[str, Any]) -> None:
     node = copy.deepcopy(sane)
     node["rules"]["DataWait"] = None

@@ -70,12 +70,14 @@ PROFILER_RULES: dict[str, Rule] = {
 
 
 def check_whole(profiler: Mapping[str, Any]) -> None:
-    """A preset that is switched on has every key, and so has every rule in it.
+    """A preset that is not switched off has every key, and so has every rule in it.
+
+    One without ``enabled``, an empty file say, would else be off without a word.
 
     Raises:
         ConfigError: one is missing.
     """
-    if profiler.get("enabled") is not True:
+    if profiler.get("enabled") is False:
         return
     _whole(profiler, _KEYS, "profiler")
     for name, parameters in profiler["rules"].items():
