@@ -14,12 +14,18 @@ os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _skipped: list[tuple[str, str]] = []
 
 
 def _in_ci() -> bool:
     return os.environ.get("CI", "").lower() in ("1", "true")
+
+
+if not _in_ci():  # where hypothesis itself takes no times
+    settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("shared")
 
 
 def _is_controller(config: pytest.Config) -> bool:

@@ -12,6 +12,7 @@ from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.schema import BOOLEAN, NOTHING, TEXT, Rule, either, one_of
 
 _BUCKET = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]")  # S3's naming rules
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 NAMES = Rule(
     lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value), "a list of names"
 )
@@ -28,7 +29,6 @@ RULES: dict[str, Rule] = {
     "where.name": one_of("sagemaker", "embedded"),
     **dict.fromkeys(
         (
-            "where.region",
             "where.profile",
             "where.endpoint_url",
             "where.s3_endpoint_url",
@@ -36,6 +36,13 @@ RULES: dict[str, Rule] = {
             "where.kms_key",
         ),
         _TEXT_OR_NULL,
+    ),
+    "where.region": either(
+        Rule(
+            lambda value: isinstance(value, str) and bool(_REGION.fullmatch(value)),
+            "a region such as us-east-1",
+        ),
+        NOTHING,
     ),
     "where.root": _TEXT_OR_NULL,
     "where.server": either(_SERVER, NOTHING),

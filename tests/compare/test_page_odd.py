@@ -122,12 +122,12 @@ def test_a_page_that_is_watched_loads_itself_anew_until_it_is_paused(
     from selenium.webdriver.support.ui import WebDriverWait
 
     make_run(tmp_path / "runs" / "0")
-    options = chosen(runs=str(tmp_path / "runs"), html=str(tmp_path / "p.html"), watch=True, watch_s=0.3)
+    options = chosen(runs=str(tmp_path / "runs"), html=str(tmp_path / "p.html"), watch=True, watch_s=2)
     task.write_page(task.compare(options), options)
     open_browser.open(tmp_path / "p.html")
     open_browser.js("window.mark = true")
     WebDriverWait(open_browser.driver, 20).until(lambda _: open_browser.js("return !window.mark"))
     open_browser.js("document.getElementById('pause').click(); window.mark = true")
-    # three times as long as it takes otherwise
-    open_browser.driver.execute_async_script("setTimeout(arguments[0], 900)")
+    # twice as long as it takes otherwise
+    open_browser.driver.execute_async_script("setTimeout(arguments[0], 4000)")
     assert open_browser.js("return window.mark") and "Go on" in open_browser.one("#pause").text

@@ -122,7 +122,7 @@ def test_an_image_without_lightning_says_what_to_do(code: Path, tmp_path: Path) 
     assert (container.base / "output" / "data" / "run.json").exists()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_awkward_cells_arrive_as_they_were_sent(composing: Path, tmp_path: Path) -> None:
     assert len(CELLS) >= 70
 

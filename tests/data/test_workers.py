@@ -79,9 +79,11 @@ def _ends(pid: int) -> bool:
 def test_they_end_with_a_loader_that_is_part_of_a_garbage_cycle() -> None:
     data = ImageDataModule(source="digits", image_size=8, batch_size=4, seed=0, num_workers=1)
     data.setup()
+    gc.collect()
+    before = set(multiprocessing.active_children())  # of loaders that other tests still have
     batches = iter(data.train_dataloader())
     assert len(next(batches)) == len(next(batches)) == 2  # nobody but its iterator has the loader
-    (worker,) = multiprocessing.active_children()
+    (worker,) = set(multiprocessing.active_children()) - before
     cycle: list[Any] = [batches]
     cycle.append(cycle)
     del batches, cycle

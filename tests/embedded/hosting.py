@@ -30,7 +30,7 @@ from launchers.embedded.state import State
 from tests.embedded.serving import Running, serving
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sweepmaker:1"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 # It answers with what it got and has; a model may tell it to misbehave.
 CONTAINER = """\

@@ -70,7 +70,7 @@ def test_the_sdk_trains(whole: Whole, tmp_path: Path) -> None:
 
 def cli(whole: Whole, folder: Path, *words: str, **env: str) -> tuple[int, Any, str]:
     done = subprocess.run(
-        [str(CLI), *words, "--output", "json"], capture_output=True, text=True, timeout=60,
+        [str(CLI), *words, "--output", "json"], capture_output=True, text=True, timeout=120,
         env={**environment(whole, folder), **env}, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None, done.stderr
@@ -102,7 +102,7 @@ def test_the_aws_cli(whole: Whole, tmp_path: Path) -> None:
     def status() -> str:
         return str(sagemaker("describe-training-job", "--training-job-name", "cli")["TrainingJobStatus"])
 
-    until(lambda: status() == "Completed", "the end of the job")
+    until(lambda: status() == "Completed", "the end of the job", 240)
     listed = sagemaker("list-training-jobs", "--name-contains", "cli", "--max-items", "1")
     assert len(listed["TrainingJobSummaries"]) == 1
     assert "NextToken" in listed

@@ -93,7 +93,7 @@ def test_a_job_that_never_printed_anything_does_not_keep_the_next_server_away(tm
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_a_running_trial_goes_on_from_its_checkpoints(tmp_path: Path, how: str) -> None:
     with Whole(tmp_path / "root", *SETTINGS) as whole:
-        send(whole, "long", epochs="12", pause="0.2")
+        send(whole, "long", epochs="30", pause="0.2")
         until(lambda: (value(state(whole, "long")) or 0) > 0.4, "three epochs")
         if how == "kill":
             whole.kill()
@@ -104,11 +104,11 @@ def test_a_running_trial_goes_on_from_its_checkpoints(tmp_path: Path, how: str) 
         whole.start()
         found = end(whole, "long")
         assert found["TrainingJobStatus"] == "Completed"
-        assert value(found) == pytest.approx(0.5 * (1 - 0.5**12), abs=1e-6)
+        assert value(found) == pytest.approx(0.5 * (1 - 0.5**30), abs=1e-6)
         log = (tmp_path / "root" / "jobs" / "long" / "log").read_text()
         printed = [line.split("epoch=")[1].split()[0] for line in log.splitlines() if "epoch=" in line]
         assert printed.count("0") == 1  # it did not begin anew
-        assert set(printed) == {str(epoch) for epoch in range(12)}
+        assert set(printed) == {str(epoch) for epoch in range(30)}
         trainings = [one for one in found["SecondaryStatusTransitions"] if one["Status"] == "Training"]
         assert len(trainings) == 2
 
@@ -152,7 +152,7 @@ def fault(whole: Whole, *words: str) -> None:
     Faults(Root(whole.root)).ask_for(words[0], list(words[1:]))
 
 
-@pytest.mark.parametrize("moment", ["after_s=0.7", "after_steps=2"])
+@pytest.mark.parametrize("moment", ["after_s=1.1", "after_steps=2"])
 def test_a_spot_interruption(tmp_path: Path, moment: str) -> None:
     with Whole(tmp_path / "root", *SETTINGS) as whole:
         fault(whole, "interrupt", moment, "job=spot*")
@@ -191,8 +191,8 @@ def test_retries_after_the_watcher_of_a_trial_was_killed(tmp_path: Path) -> None
     import psutil
 
     with Whole(tmp_path / "root", *SETTINGS) as whole:
-        send(whole, "lost", epochs="10", pause="0.2", more={"RetryStrategy": {"MaximumRetryAttempts": 1}})
-        send(whole, "last", epochs="10", pause="0.2")
+        send(whole, "lost", epochs="30", pause="0.2", more={"RetryStrategy": {"MaximumRetryAttempts": 1}})
+        send(whole, "last", epochs="60", pause="0.2")
         for name in ("lost", "last"):
             until(lambda name=name: value(state(whole, name)), "its first line")  # type: ignore[misc]
             (zygote,) = psutil.Process(whole.process.pid).children()

@@ -106,7 +106,7 @@ def test_a_container_that_ends_fails_its_endpoint_and_its_log_says_why(one: Site
 
 
 def test_a_container_that_is_never_ready(one: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launchers.embedded.hosting.host.START_S", 1.0)
+    monkeypatch.setattr("launchers.embedded.hosting.host.START_S", 3.0)
     one.deploy("unready", "unready")
     with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
         one.client.delete_endpoint(EndpointName="unready")
@@ -200,10 +200,11 @@ def test_a_serverless_endpoint_takes_so_many_requests_at_a_time(one: Site) -> No
     (variant,) = one.ended("serverless")["ProductionVariants"]
     assert variant["CurrentServerlessConfig"]["MaxConcurrency"] == 1
     codes: list[str] = []
+    clients = [one.running.client("sagemaker-runtime") for _ in range(3)]  # each takes its time to be made
 
-    def ask(_: int) -> None:
+    def ask(number: int) -> None:
         try:
-            one.running.client("sagemaker-runtime").invoke_endpoint(EndpointName="serverless", Body=b"slow")
+            clients[number].invoke_endpoint(EndpointName="serverless", Body=b"slow")
             codes.append("ok")
         except ClientError as error:
             codes.append(error.response["Error"]["Code"])

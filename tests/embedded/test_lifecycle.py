@@ -83,14 +83,14 @@ def test_what_a_start_takes_is_not_training(lives: Lives) -> None:
         name = "slow"
 
         def start(self, spec: TrialSpec, log: Path) -> Handle:
-            time.sleep(1.1)  # as long as a warm process needs to become warm
+            time.sleep(4.1)  # as long as a warm process needs to become warm
             return runtime.start(spec, log)
 
         def close(self) -> None:
             pass
 
     lives.runtime = Slow()
-    lives.add("warmed", QUICK, StoppingCondition={"MaxRuntimeInSeconds": 1})
+    lives.add("warmed", QUICK, StoppingCondition={"MaxRuntimeInSeconds": 4})
     assert lives.run("warmed")["TrainingJobStatus"] == "Completed"
 
 
@@ -221,7 +221,7 @@ def test_a_channel_is_a_snapshot(lives: Lives, monkeypatch: pytest.MonkeyPatch, 
 def test_a_script_that_knows_nothing_of_tuning_jobs_is_told_why_it_begins_anew(lives: Lives) -> None:
     lives.parts.faults.ask_for("interrupt", ["after_steps=1", "job=alone"])
     lives.add(
-        "alone", ENDLESS.replace("600", "0.5"), CheckpointConfig={"S3Uri": f"s3://{BUCKET}/alone"}, **SPOT
+        "alone", ENDLESS.replace("600", "3"), CheckpointConfig={"S3Uri": f"s3://{BUCKET}/alone"}, **SPOT
     )
     assert lives.run("alone")["TrainingJobStatus"] == "Completed"
     assert lives.log("alone").count("no checkpoint in S3: the training job begins anew") == 1

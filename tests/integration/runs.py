@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +42,12 @@ def environment(**extra: str) -> dict[str, str]:
     return env
 
 
-def train(*arguments: str, cwd: Path | None = None, timeout: float = 240, **env: str) -> Ended:
+def train(*arguments: str, cwd: Path | None = None, timeout: float = 480, **env: str) -> Ended:
     """Run ``train.py`` to its end."""
     return script("train.py", *arguments, cwd=cwd, timeout=timeout, **env)
 
 
-def script(name: str, *arguments: str, cwd: Path | None = None, timeout: float = 240, **env: str) -> Ended:
+def script(name: str, *arguments: str, cwd: Path | None = None, timeout: float = 480, **env: str) -> Ended:
     """Run a script of the checkout to its end."""
     done = subprocess.run(
         [sys.executable, str(CHECKOUT / name), *arguments],
@@ -55,7 +57,7 @@ def script(name: str, *arguments: str, cwd: Path | None = None, timeout: float =
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def module(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> Ended:
+def module(name: str, *arguments: str, cwd: Path, timeout: float = 240) -> Ended:
     """Run ``python -m NAME`` of the checkout to its end."""
     done = subprocess.run(
         [sys.executable, "-m", name, *arguments],
@@ -88,6 +90,20 @@ def train_and_signal(arguments: list[str], signum: int, after_lines: int, delay:
         timer.cancel()
     reader.join()
     return Ended(code, "".join(out), "".join(err))
+
+
+def kill_when(true: Callable[[], bool], arguments: list[str], cwd: Path) -> None:
+    """Run ``train.py``, and kill it as soon as something is true of its folder, before it ends by itself."""
+    process = subprocess.Popen(
+        [sys.executable, str(CHECKOUT / "train.py"), *arguments],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd, env=environment(),
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and not true():
+        time.sleep(0.01)
+    process.kill()
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
 
 
 def survive(

@@ -111,6 +111,7 @@ BAD: list[tuple[str, list[str], tuple[str, ...]]] = [
     ("AWS's image with nothing installed", [LR, "job.packages=image"], ("job.packages", "docker/Dockerfile")),
     ("a torch that AWS has no image of", [LR, "job.torch=\"1.0\""], ("job.torch", "2.14")),
     ("a region without images", [LR, "where.region=mars-north-1"], ("where.region", "us-east-1")),
+    ("no region", [LR, "where.region=here"], ("where.region", "such as us-east-1")),
     ("a role that is none", [LR, "where.role=admin"], ("where.role", "admin")),
     ("a name with an underscore", [LR, "job.name=my_job"], ("job.name", "letters, digits")),
     ("a long name", [LR, "job.name=abcdefghijklmnop"], ("job.name", "11")),

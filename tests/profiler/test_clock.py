@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from sweepmaker.profiler.clock import NO_STEP, StepClock, images_in
 from sweepmaker.profiler.phases import PHASES, UNUSUAL, Phases, phase_of
 
-NAP = 0.02
+NAP = 0.05
 
 
 class Slow(Dataset[Tensor]):

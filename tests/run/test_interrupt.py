@@ -123,7 +123,7 @@ def test_no_longer_deferred_after_an_error() -> None:
 
 def test_swallowed_in_a_destructor_it_is_raised_again() -> None:
     done = run("""
-        interrupt._RETRY_S = 0.05
+        interrupt._RETRY_S = 1
         class Loader:
             def __del__(self):
                 send()
@@ -133,7 +133,7 @@ def test_swallowed_in_a_destructor_it_is_raised_again() -> None:
             time.sleep(30)
         except interrupt.Interrupted as stop:
             interrupt.finish()
-            time.sleep(0.2)  # and not once more
+            time.sleep(1.5)  # and not once more
             print("ended")
     """)
     assert done.stdout == "swallowed\nended\n", done.stderr
