@@ -1,4 +1,4 @@
-"""A real leak, found by the counters of a GPU that is not there."""
+"""Leaks: of recorded series, and a real one, found by the counters of a GPU that is not there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from sweepmaker.profiler import session
 from sweepmaker.profiler.gpus import Gpus
 from tests.profiler.planted import Net
+from tests.profiler.recorded import judged, preset, profile
 from tests.profiler.test_session import fit, summary
 
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.pytorch.utilities.warnings.PossibleUserWarning")
@@ -70,3 +71,11 @@ def test_a_tensor_that_is_kept_from_step_to_step_is_found(
     )
     found = summary(tmp_path)["rules"]["GPUMemoryIncrease"]
     assert found["looked"] and found["triggered"] is bool(leak), found
+
+
+def test_a_leak_is_not_judged_before_there_are_two_windows() -> None:
+    impatient = preset("sane", "profiler.rules.GPUMemoryIncrease.patience_s=1")
+    young = judged(profile(impatient, seconds=29, memory=lambda t: 20 + 2 * t)).verdicts["GPUMemoryIncrease"]
+    assert not young.looked and "no second window of 30 s" in young.sentence
+    older = judged(profile(impatient, seconds=50, memory=lambda t: 20 + t))
+    assert "GPUMemoryIncrease" in older.triggered

@@ -199,7 +199,8 @@ def test_a_real_network_on_a_tiny_batch_is_told_to_take_a_larger_one(tmp_path: P
     words = [*TINY, "epochs=1", "test=false", "debugger=none", "data.limit.train=768"]
     before, _ = run(tmp_path / "slow", [*words, "batch_size=2"])
     override = before["rules"]["StepOverhead"]["override"]
-    assert override == "batch_size=8", before["rules"]["StepOverhead"]
+    # a machine with little memory left is told 4
+    assert override in ("batch_size=4", "batch_size=8"), before["rules"]["StepOverhead"]
     after, _ = run(tmp_path / "fast", [*words, override])
     assert after["images_per_second"] >= 1.5 * before["images_per_second"], (before, after)
 
