@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -88,6 +89,25 @@ def test_a_counter_that_fails_once_comes_back(monkeypatch: pytest.MonkeyPatch) -
         for _ in range(4):
             assert "memory" not in watched.read()[0]
     assert "memory" in watched.read()[0] and watched.missing == []
+
+
+def test_what_happened_while_a_counter_failed_is_no_peak_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, sent = [0.0], [0]
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: clock[0])
+    broken = [False]
+
+    def counters() -> SimpleNamespace:
+        if broken[0]:
+            raise OSError
+        return SimpleNamespace(bytes_recv=sent[0], bytes_sent=sent[0])
+
+    monkeypatch.setattr(psutil, "net_io_counters", counters)
+    watched = Machine()
+    rates = []
+    for second in range(1, 9):
+        clock[0], sent[0], broken[0] = second, 1000 * second, 3 <= second <= 5
+        rates.append(watched.read()[0].get("net_in"))
+    assert rates == [1000, 1000, None, None, None, None, 1000, 1000]
 
 
 def test_a_child_of_somebody_else_does_not_take_the_others_along(monkeypatch: pytest.MonkeyPatch) -> None:

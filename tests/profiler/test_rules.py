@@ -19,6 +19,7 @@ SMALL = {"optimizer": 0.2, "forward": 0.3, "backward": 0.5}
 AROUND = {"callbacks": 0.5, "loop": 0.2, "forward": 0.3}
 IDLE: dict[str, Any] = {"busy": (30,), "phases": AROUND}  # small steps leave a GPU idle
 CPU_ONLY: dict[str, Any] = {"busy": (), "accelerator": "cpu", "gpus": []}
+RANKS: dict[str, Any] = {**CPU_ONLY, "cpu": 25, "threads": 1, "processes": 4, "own_gib": 8.0}
 
 SELDOM = ("profiler.sample_ms=2000", "profiler.scan_s=60")  # long series, few samples
 GPU_RULES = ("BatchSize", "LowGPUUtilization", "CPUBottleneck", "IOBottleneck", "GPUMemoryIncrease")
@@ -81,6 +82,8 @@ def test_a_healthy_run_fires_nothing(name: str, seconds: float, busy: tuple[floa
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 1, "processes": 2}, "trainer.threads=2"),
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "threads": 2, "processes": 2}, "batch_size=128"),
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "own_gib": 20.0}, "batch_size=48"),
+        ("CPUUnderutilised", {**RANKS, "whole": True}, "batch_size=64"),
+        ("CPUUnderutilised", {**RANKS, "whole": False}, "batch_size=48"),  # torchrun's: each has as much
         ("CPUUnderutilised", {**CPU_ONLY, "cpu": 25, "in_use": 79.0}, None),
         (
             "StepOverhead",

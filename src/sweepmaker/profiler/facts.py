@@ -39,6 +39,7 @@ def of_run(cfg: DictConfig, trainer: Trainer, data: LightningDataModule, threads
         "precision": str(trainer.precision),
         "world_size": trainer.world_size,
         "processes": trainer.num_devices,  # on this machine; each has workers of its own
+        "whole": whole_here(trainer),
         "nodes": trainer.num_nodes,
         "epochs": trainer.max_epochs,
         "accumulate": trainer.accumulate_grad_batches,

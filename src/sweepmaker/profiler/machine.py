@@ -15,6 +15,11 @@ from sweepmaker.run.cgroup import Limits
 _FAMILY_S = 10.0  # between two looks for new worker processes: walking all processes is dear
 _HASTE_S = 1.0  # likewise, while they come and go: an epoch may be shorter than that
 _FAILURES = 5  # in a row, after which a counter is not asked again
+_DIFFERENCES = {
+    "cpu": ("cpu", "quota"), "process": ("process",), "disk": ("disk_read", "disk_write"),
+    "net": ("net_in", "net_out"),
+}  # fmt: skip
+"""What each counter was before, for the difference to what it is now."""
 CHANNELS = (
     "cpu", "iowait", "iowait_max", "memory", "run_cpu", "process_cpu", "process_memory", "workers",
     "disk_read", "disk_write", "net_in", "net_out",
@@ -43,7 +48,6 @@ class Machine:
         self._process = psutil.Process()
         self._family: dict[int, Any] = {}
         self._looked, self._pause = float("-inf"), _HASTE_S
-        self._spent: dict[int, float] = {}  # seconds of CPU by process
         self._before: dict[str, Any] = {}
         self._at = time.perf_counter()
         self.read()
@@ -71,6 +75,8 @@ class Machine:
             read()
             self._failures[name] = 0
         except Exception:  # psutil raises what it meets: OSError, its own errors, a parser's ValueError
+            for before in _DIFFERENCES.get(name, ()):  # of several intervals by now: no rate of one
+                self._before.pop(before, None)
             self._failures[name] += 1
             if self._failures[name] >= _FAILURES:
                 self.missing.append(name)
@@ -130,7 +136,7 @@ class Machine:
                 self._pause = _HASTE_S
             except psutil.AccessDenied:  # a child that belongs to somebody else now
                 continue
-        before, self._spent = self._spent, spent
+        before, self._before["process"] = self._before.get("process"), spent
         if before and self.whole:
             # a process that is seen for the first time may have worked for seconds: it counts from now on
             used = sum(now - before[pid] for pid, now in spent.items() if pid in before)

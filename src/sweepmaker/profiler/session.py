@@ -109,7 +109,7 @@ class Profiling:
             if self._gpus.problem:
                 print(f"profiler: GPUs are not sampled ({self._gpus.problem})", file=sys.stderr)
             machine, readings = self._so_far()
-            machine.whole = facts.whole_here(trainer)
+            machine.whole = about["whole"]
             about["memory_gib"] = machine.memory_gib
             profile = Profile(self._settings, machine.cores, len(self._gpus.names), about)
             self._continue(profile)

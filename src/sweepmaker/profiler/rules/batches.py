@@ -55,5 +55,7 @@ def _fits_cpu(profile: Profile) -> float:
     used = profile.loads.quantile("memory", 0.95)
     own, whole = used, profile.facts.get("memory_gib")
     if profile.system.has("process_memory") and isinstance(whole, int | float) and whole > 0:
-        own = min(own, 100 * float(np.nanmax(profile.system.high("process_memory"))) / whole)
+        # of this process and its children; its like that somebody else started are not seen, and grow as well
+        seen = 1 if profile.facts.get("whole", True) else profile.facts.get("processes", 1)
+        own = min(own, 100 * seen * float(np.nanmax(profile.system.high("process_memory"))) / whole)
     return next((times for _, times in _ROOM if used + (times - 1) * own <= _CPU_FULL), 1.0)
