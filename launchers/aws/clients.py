@@ -74,7 +74,8 @@ class Clients:
     def runtime(self) -> Any:
         """What endpoints are asked through; it has an address of its own, but where one server is all.
 
-        A request that is slow is slow again, and computed again: it is sent once.
+        A request that is slow is slow again, and computed again: it is sent once, whatever the
+        environment says of retries.
         """
         here = self._all_in_one()
         patience = ASKING_TIMEOUT_HERE_S if here else ASKING_TIMEOUT_S
@@ -111,7 +112,7 @@ class Clients:
         return address if self.where.get("name") == "embedded" or _is_here(address) else None
 
     def _client(
-        self, service: str, endpoint: str | None, *, attempts: int = ATTEMPTS, **settings: Any
+        self, service: str, endpoint: str | None, *, attempts: int | None = None, **settings: Any
     ) -> Any:
         from botocore.config import Config
 
@@ -128,12 +129,13 @@ class Clients:
                 service, region_name=self.region, endpoint_url=endpoint or None, config=config
             )
 
-    def _retries(self, attempts: int) -> dict[str, Any]:
-        """Ours, unless the environment or the profile says how often to try."""
+    def _retries(self, attempts: int | None) -> dict[str, Any]:
+        """``attempts`` where a service needs so many; else the environment's or profile's, else ours."""
         session = self._session._session
-        if session.get_config_variable("max_attempts") is not None or "AWS_RETRY_MODE" in os.environ:
+        theirs = session.get_config_variable("max_attempts") is not None or "AWS_RETRY_MODE" in os.environ
+        if attempts is None and theirs:
             return {}
-        return {"retries": {"mode": "standard", "total_max_attempts": attempts}}
+        return {"retries": {"mode": "standard", "total_max_attempts": attempts or ATTEMPTS}}
 
 
 def connect(

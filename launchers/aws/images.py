@@ -6,6 +6,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from launchers.limits import has_gpu
 from sweepmaker.config.errors import ConfigError
 
 # The SDK's own table of AWS's images; read as a file, since importing the SDK takes seconds.
@@ -44,12 +45,6 @@ def training_image(region: str, instance_type: str, torch_version: str) -> str:
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     tag = f"{entry['tag_prefix']}-{entry['container_version'][processor]}"
     return f"{account}.dkr.ecr.{region}.{suffix}/{entry['repository']}:{tag}"
-
-
-def has_gpu(instance_type: str) -> bool:
-    """Whether a machine has NVIDIA GPUs: families g and p (ml.g5.xlarge, ml.p4d.24xlarge)."""
-    family = instance_type.removeprefix("ml.")
-    return family[:1] in ("g", "p") and family[1:2].isdigit()
 
 
 def sdk_table(name: str) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from launchers.aws import where as places
+from launchers.limits import has_gpu
 from launchers.limits.hosting import ANSWER_S, PAYLOAD_MB, SERVERLESS_PAYLOAD_MB
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.rules import NOTHING, TEXT, Rule, either, integer, matching, one_of
@@ -44,7 +45,6 @@ _ONLY_HERE = (
     "images",
     "output",
 )
-_WITH_GPU = re.compile(r"ml\.(g|p)\d")  # families with NVIDIA's GPUs; trn and inf have others
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _deployable(cfg: DictConfig, lines: Sequence[str]) -> None:
             f"an endpoint has to answer within {ANSWER_S} seconds",
             key="limits.timeout_s", allowed=f"at most {ANSWER_S}",
         )  # fmt: skip
-    if cfg.engine == "compile" and (serverless or not _WITH_GPU.match(str(cfg.endpoint.instance))):
+    if cfg.engine == "compile" and (serverless or not has_gpu(str(cfg.endpoint.instance))):
         raise ConfigError(
             f"compile is for a GPU, and {kind if serverless else cfg.endpoint.instance} has none",
             key="engine", allowed=", ".join(name for name in serving.ENGINES if name != "compile"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from launchers.aws import where as places
-from launchers.aws.images import has_gpu
-from launchers.limits import has_local_storage
+from launchers.limits import has_gpu, has_local_storage
 from sweepmaker.config.errors import ConfigError
 from sweepmaker.config.schema import AUTO, BOOLEAN, NOTHING, TEXT, Rule, either, integer, number, one_of
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from launchers.limits import hosting, model
 from launchers.limits.at import At, Violation
-from launchers.limits.resources import has_local_storage
+from launchers.limits.resources import has_gpu, has_local_storage
 from launchers.limits.secrets import take_out
 from launchers.limits.training import violations as of_training
 from launchers.limits.tuning import violations as of_tuning
 
-__all__ = ["Violation", "has_local_storage", "violations"]
+__all__ = ["Violation", "has_gpu", "has_local_storage", "violations"]
 
 _PROSE: dict[str, Callable[[At], Iterator[Violation]]] = {
     "create_hyper_parameter_tuning_job": of_tuning,

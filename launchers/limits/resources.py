@@ -23,6 +23,8 @@ _LOCAL = frozenset(
     {"g4dn", "g5", "g6", "g6e", "g7e", "p3dn", "p4d", "p4de", "p5", "p5e", "p5en", "r5d"}
     | {"p6-b200", "p6-b300", "p6e-gb200", "trn1", "trn1n", "trn2"}
 )
+# Families with GPUs of NVIDIA's: g4dn, gr6, p5, p6-b200; ml.geospatial.interactive is none of them.
+_WITH_GPU = re.compile(r"(ml\.)?(gr?|p)\d")
 _KEY_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}"
 _KEY = re.compile(rf"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{{12}}:key/)?({_KEY_ID})", re.ASCII)
 _ALIAS = re.compile(r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:)?alias/[a-zA-Z0-9/_-]+", re.ASCII)
@@ -32,6 +34,11 @@ def has_local_storage(instance_type: str) -> bool:
     """Whether an instance type brings its own encrypted disk, so that VolumeKmsKeyId is refused."""
     parts = instance_type.split(".")
     return len(parts) == 3 and parts[1] in _LOCAL
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Whether an instance type has NVIDIA GPUs (trn and inf have other accelerators)."""
+    return _WITH_GPU.match(instance_type) is not None
 
 
 def violations(job: At) -> Iterator[Violation]:

@@ -116,8 +116,13 @@ def test_a_server_that_ends_while_an_endpoint_begins(monkeypatch: pytest.MonkeyP
     state = SimpleNamespace(get=lambda *_: job)
     hosts = Hosts(SimpleNamespace(state=state), lambda: pytest.fail("no process"))  # type: ignore[arg-type, return-value]
     failed: list[BaseException] = []
+    looked, free = threading.Event(), []
 
     def close() -> None:
+        if hosts._lock.acquire(blocking=False):  # a close could have come in here, and found no thread yet
+            hosts._lock.release()
+            free.append("while a thread was being started")
+        looked.set()
         try:
             hosts.close()
         except BaseException as error:
@@ -128,11 +133,12 @@ def test_a_server_that_ends_while_an_endpoint_begins(monkeypatch: pytest.MonkeyP
     def started(thread: threading.Thread) -> None:
         if thread is not closer and not closer.is_alive():
             start(closer)
-            closer.join(0.3)  # so long, at most, for a close that does not wait for the start
+            assert looked.wait(60)
         start(thread)
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", started)
         hosts.wake("dogs")
+    assert looked.is_set()
     closer.join()
-    assert failed == []
+    assert (free, failed) == ([], [])

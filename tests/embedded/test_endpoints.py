@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from launchers.embedded.hosting.host import Host
 from launchers.embedded.root import BUCKET
 from tests.embedded.hosting import Site, container, site, together, until
 
@@ -241,3 +243,17 @@ def test_no_machine_for_an_endpoint(one: Site) -> None:
     one.parts.faults.ask_for("capacity", ["job=nowhere"])
     one.deploy("nowhere")
     assert "InsufficientInstanceCapacity" in one.ended("nowhere")["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("instance", "gpus"),
+    [("ml.gr6.4xlarge", ("0",)), ("ml.p4d.24xlarge", ("0",)), ("ml.m5.large", ()), ("ml.geospatial.x", ())],
+)
+def test_the_gpus_are_for_machines_that_have_some(
+    instance: str, gpus: tuple[str, ...], tmp_path: Path
+) -> None:
+    parts = SimpleNamespace(environment={}, logs=None, slots=SimpleNamespace(gpu_names=("0",)))
+    variant = {"VariantName": "AllTraffic", "InstanceType": instance}
+    plan = {"variant": variant, "container": {}}
+    host = Host(parts, lambda: pytest.fail("no process"), "dogs", plan, tmp_path)  # type: ignore[arg-type, return-value]
+    assert host._spec().gpus == gpus

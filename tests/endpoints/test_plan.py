@@ -209,6 +209,13 @@ def test_what_is_refused(
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize("instance", ["ml.g5.xlarge", "ml.gr6.4xlarge", "ml.p4d.24xlarge"])
+def test_a_gpus_engine_goes_with_a_gpu(instance: str) -> None:
+    lines = ["run=sweep-1", "engine=compile", f"endpoint.instance={instance}"]
+    with composed("action=deploy", *lines) as cfg:
+        assert settings.validate(cfg, lines).engine == "compile"
+
+
 @pytest.mark.parametrize("action", ["delete", "invoke"])
 def test_an_action_needs_a_name(action: str) -> None:
     with pytest.raises(ConfigError, match="which endpoint"):

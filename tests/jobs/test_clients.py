@@ -88,6 +88,30 @@ def test_an_endpoint_is_asked_once_and_may_take_its_time(monkeypatch: pytest.Mon
     assert connect(here).runtime.meta.config.read_timeout > 120  # it waits for one that is brought back
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"AWS_MAX_ATTEMPTS": "7"},
+        {"AWS_RETRY_MODE": "adaptive"},
+        {"AWS_MAX_ATTEMPTS": "7", "AWS_RETRY_MODE": "adaptive"},
+        {"AWS_CONFIG_FILE": "profile"},
+    ],
+    ids=["attempts", "mode", "both", "profile"],
+)
+def test_an_endpoint_is_asked_once_whatever_the_environment_says(
+    said: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "profile").write_text("[default]\nmax_attempts = 7\nretry_mode = adaptive\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    clients = connect({})
+    assert clients.runtime.meta.config.retries == {"mode": "standard", "total_max_attempts": 1}
+    theirs = clients.sts.meta.config.retries  # all else as they wish
+    assert theirs.get("total_max_attempts") == 7 or theirs["mode"] == "adaptive"
+
+
 def test_the_users_own_retries_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
     assert connect({}).sts.meta.config.retries["total_max_attempts"] == 7

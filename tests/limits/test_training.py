@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launchers.limits import has_local_storage, violations
+from launchers.limits import has_gpu, has_local_storage, violations
 from tests.limits.good import GONE, KEY, TRAINING, spoiled
 
 RULE = {"RuleConfigurationName": "ProfilerReport", "RuleEvaluatorImage": "x"}
@@ -112,3 +112,24 @@ def test_a_good_training_job_passes(changes: dict[str, Any]) -> None:
 )
 def test_instances_with_disks_of_their_own(instance_type: str, local: bool) -> None:
     assert has_local_storage(instance_type) is local
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "gpu"),
+    [
+        ("ml.g5.xlarge", True),
+        ("ml.g4dn.xlarge", True),
+        ("ml.gr6.4xlarge", True),
+        ("ml.p4d.24xlarge", True),
+        ("ml.p6-b200.48xlarge", True),
+        ("g5.xlarge", True),
+        ("ml.m5.large", False),
+        ("ml.c6g.large", False),  # Graviton's g
+        ("ml.trn1.2xlarge", False),
+        ("ml.inf2.xlarge", False),
+        ("ml.geospatial.interactive", False),
+        ("", False),
+    ],
+)
+def test_instances_with_gpus(instance_type: str, gpu: bool) -> None:
+    assert has_gpu(instance_type) is gpu

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from sweepmaker.config.errors import ConfigError, UserError
 from sweepmaker.run import untrusted
-from sweepmaker.serving import inference, own_module
+from sweepmaker.serving import inference
 from sweepmaker.serving.artifact import open_artifact
 from sweepmaker.serving.model import load
 from tests.integration.runs import environment
@@ -231,18 +231,3 @@ def test_any_description_is_read_or_refused(whole: Path, tmp_path: Path, path: s
         open_artifact(folder)._built()
     except UserError as error:
         assert str(folder) in str(error)
-
-
-def test_a_class_inside_this_package_is_the_one_that_was_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """People put their own modules beside ours; what answers is the file of the artifact."""
-    place = tmp_path / "sweepmaker" / "models"
-    place.mkdir(parents=True)
-    (place / "mine.py").write_text(
-        "from torch import nn\nfrom .networks import build_network\n\n"
-        "class Net(nn.Module):\n    trained = build_network.__name__\n"
-    )
-    monkeypatch.setitem(sys.modules, "sweepmaker.models.mine", None)  # undone afterwards
-    network: Any = own_module.build(tmp_path, {"target": "sweepmaker.models.mine.Net"}, 0)
-    assert network.trained == "build_network"

@@ -21,6 +21,7 @@ from launchers.embedded.parts import Parts
 from launchers.embedded.root import REGION
 from launchers.embedded.runtimes import namespace
 from launchers.embedded.runtimes.spec import Handle, LostError, Runtime, TrialSpec
+from launchers.limits import has_gpu
 
 COMMAND = (sys.executable, "-m", "sweepmaker.container", "serve")
 """What an image of ours is started with."""
@@ -171,6 +172,6 @@ class Host:
             entrypoint=COMMAND,
             cores=(),  # trials and endpoints share them
             threads=1,
-            gpus=self._parts.slots.gpu_names if kind.startswith(("ml.g", "ml.p")) else (),
+            gpus=self._parts.slots.gpu_names if has_gpu(kind) else (),
             code=None,
         )

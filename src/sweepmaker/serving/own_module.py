@@ -75,16 +75,29 @@ def _module(code: Path, name: str) -> ModuleType:
     lone = code / f"{last}.py"  # a file alone of a package that was too large to keep
     if not lone.is_file():
         return importlib.import_module(name)
-    return _of_file(last, lone)
+    return _of_file(f"_lone_{name.replace('.', '_')}", lone)  # `last` may be the name of an installed module
 
 
 def _beside_ours(code: Path, name: str) -> ModuleType:
-    """A module that people have put into this package: its file as it was trained, the rest as it is now."""
-    place = code.joinpath(*name.split("."))
+    """A module that people have put into this package: its file as it was trained, the rest as it is now.
+
+    What it imports from this package is ours; the artifact's where this version has no such module.
+    """
+    parts = name.split(".")
+    importlib.invalidate_caches()
+    for depth in range(1, len(parts)):  # parents, for what it imports relatively; people's may be only there
+        parent = importlib.import_module(".".join(parts[:depth]))
+        there = str(code.joinpath(*parts[:depth]))
+        if there not in getattr(parent, "__path__", (there,)):
+            parent.__path__.append(there)  # last, so that ours are found first
+    place = code.joinpath(*parts)
     for file in (place.with_suffix(".py"), place / "__init__.py"):
-        if file.is_file():
-            importlib.import_module(name.rpartition(".")[0])  # for what it imports relatively
-            return _of_file(name, file)
+        if not file.is_file():
+            continue
+        known = sys.modules.get(name)  # its package may have imported it
+        if known is not None and getattr(known, "__file__", None) == str(file):
+            return known
+        return _of_file(name, file)
     return importlib.import_module(name)
 
 
@@ -93,6 +106,14 @@ def _of_file(name: str, file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=inside)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:  # as an import does: nobody may find the half that is there
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise
     return module

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from sweepmaker.serving.server.nursery import Nursery, one_of_the_visible
-from tests.serving.server.servers import Server, gone, stand_in, until
+from tests.serving.server.servers import Answer, Server, gone, stand_in, until
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="what the kernel does here is Linux's")
 
@@ -85,6 +85,51 @@ def test_a_computation_that_never_ends_is_not_tried_for_ever(tmp_path: Path) -> 
         assert found.status == 422 and "took too long" in found.json["error"]
         assert server.order(seconds=0.01).status == 200
         assert server.metric("sweepmaker_workers_replaced_total") == 2
+
+
+@pytest.mark.slow
+def test_a_request_that_was_answered_has_a_clean_record(tmp_path: Path) -> None:
+    """A machine may stall twice with the same image, and nothing is wrong with that."""
+    go = tmp_path / "go"
+    with stand_in(tmp_path, "--timeout-s", "2") as server:
+        for count in (1, 2):
+            assert server.order(wait=str(go)).status == 503
+            until(lambda: server.metric("sweepmaker_workers_replaced_total") == count)  # noqa: B023
+            server.ready()
+            go.touch()
+            assert server.order(wait=str(go)).status == 200
+            go.unlink()
+
+
+@pytest.mark.slow
+def test_a_computation_among_others_that_never_ends_is_alone_the_next_time(tmp_path: Path) -> None:
+    with stand_in(tmp_path, "--batch-max", "8", "--timeout-s", "4") as server:
+
+        def together(*orders: dict[str, object]) -> list[Answer]:
+            """Their answers; all of them wait while the worker is at another one."""
+            go, taken = tmp_path / "go", server.metric("sweepmaker_queue_seconds_count")
+            first = server.in_background(lambda: server.order(wait=str(go)))
+            until(lambda: server.metric("sweepmaker_queue_seconds_count") > taken)
+            asked = [server.in_background(lambda order=order: server.order(**order)) for order in orders]
+            until(lambda: server.metric("sweepmaker_queue_requests") == len(orders))
+            go.touch()
+            assert first().status == 200
+            go.unlink()
+            return [one() for one in asked]
+
+        endless, innocent = {"seconds": 1000}, {"number": 1}
+        assert [one.status for one in together(endless, innocent)] == [503, 503]
+        for count in (1, 2):
+            until(lambda: server.metric("sweepmaker_workers_replaced_total") == count)  # noqa: B023
+            server.ready()
+            if count == 1:
+                answers = [one.json["together"] for one in together(innocent, {"number": 2}, {"number": 3})]
+                assert answers[0] == 1  # as it may be the one that never ends
+                assert [one.json["together"] for one in together(innocent, {"number": 2})] == [2, 2]
+            assert server.order(**endless).status == 503
+        until(lambda: server.metric("sweepmaker_workers_replaced_total") == 3)
+        server.ready()
+        assert server.order(**endless).status == 422
 
 
 def test_what_a_handler_must_not_return_is_logged_and_costs_no_worker(tmp_path: Path) -> None:

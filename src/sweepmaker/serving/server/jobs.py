@@ -1,4 +1,7 @@
-"""Requests that wait for a worker, in the order they came; those that ended a worker first, each alone."""
+"""Requests that wait for a worker, in the order they came; those that ended a worker first.
+
+A request that may be a worker's end (one that was) is computed alone, so that it takes nobody with it.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,10 @@ import asyncio
 import hashlib
 import itertools
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sweepmaker.serving.server.worker import Reply
-
-TRIES = 2
-"""Workers that one request may cost."""
-_REMEMBERED = 256  # requests that cost workers
 
 
 @dataclass(eq=False)
@@ -27,6 +25,7 @@ class Job:
         arrived: `time.monotonic` of when it was complete.
         taken: of when a worker last took it.
         tries: workers that ended while they were at it.
+        alone: is computed with no other.
     """
 
     content_type: str | None
@@ -36,6 +35,11 @@ class Job:
     arrived: float = field(default_factory=time.monotonic)
     taken: float | None = None
     tries: int = 0
+    alone: bool = False
+
+    def size(self) -> int:
+        """Of the body, in bytes."""
+        return sum(map(len, self.body))
 
     def digest(self) -> bytes:
         """The same for the same request."""
@@ -95,29 +99,12 @@ class Jobs:
             job = entry[2]
             if job.answer.done():
                 continue  # whoever asked has gone
-            if job.tries and jobs:
+            if job.alone and jobs:
                 self._queue.put_nowait(entry)
                 return
             self._waiting.discard(job)
             jobs.append(job)
-            if job.tries:
+            if job.alone:
                 return
             if until is None:
                 until = loop.time() + self._latency_s - (time.monotonic() - job.arrived)
-
-
-class Deadly:
-    """The last requests that cost workers; one that has cost `TRIES` is in it."""
-
-    def __init__(self) -> None:
-        self._costs: OrderedDict[bytes, int] = OrderedDict()
-
-    def __contains__(self, job: Job) -> bool:
-        return bool(self._costs) and self._costs.get(job.digest(), 0) >= TRIES
-
-    def add(self, job: Job, workers: int) -> None:
-        """It has cost so many more; the oldest one is forgotten."""
-        digest = job.digest()
-        self._costs[digest] = self._costs.pop(digest, 0) + workers
-        while len(self._costs) > _REMEMBERED:
-            self._costs.popitem(last=False)

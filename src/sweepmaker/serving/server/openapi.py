@@ -142,7 +142,7 @@ def _invocations(payload_mb: float) -> dict[str, Any]:
             "408": _error("The body came too slowly."),
             "413": _error("The body, an image's pixels or the number of images are above the limits."),
             "415": _error("A content type that is not read."),
-            "422": _error("Each worker that tried this request was ended by it."),
+            "422": _error("Each worker that tried this request was ended by it, or took too long."),
             "500": _error("A defect of the server; its log says more."),
             "503": _error("Not ready, or too many requests wait: try again after Retry-After seconds."),
             **_refused(),

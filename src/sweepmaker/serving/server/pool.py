@@ -11,11 +11,12 @@ from typing import Any
 from sweepmaker.config.errors import EXIT_CONFIG, ConfigError, UserError
 from sweepmaker.serving.errors import RequestError
 from sweepmaker.serving.server import wire
-from sweepmaker.serving.server.jobs import TRIES, Deadly, Job, Jobs
+from sweepmaker.serving.server.jobs import Job, Jobs
 from sweepmaker.serving.server.logs import say
 from sweepmaker.serving.server.metrics import Metrics
 from sweepmaker.serving.server.processes import Nursery, Worker, WorkerEnded
 from sweepmaker.serving.server.settings import Settings
+from sweepmaker.serving.server.suspects import TRIES, Suspects
 from sweepmaker.serving.server.worker import Reply
 
 _START_S = 600.0  # until a worker has loaded its model
@@ -40,7 +41,7 @@ class Pool:
         self._workers: dict[int, Worker] = {}  # by process id, those that started
         self._ready: set[int] = set()  # their process ids
         self._stuck = 0  # workers whose last start failed
-        self._deadly = Deadly()
+        self._suspects = Suspects()
         self._seconds = 0.1  # of a request at a worker, lately
         self.size = 0  # workers there shall be
         self.batch = 1
@@ -76,8 +77,10 @@ class Pool:
             RequestError: 422 workers ended while they were at it; 503 there is no room, or no answer in time.
         """
         self.admit()
-        if job in self._deadly:
-            raise _deadly()
+        if (cost := self._suspects.cost(job)) is not None:
+            if cost >= TRIES:
+                raise _deadly()
+            job.alone = True
         limit = self._settings.limits.timeout_s
         self._jobs.put(job)
         try:
@@ -198,30 +201,29 @@ class Pool:
                 header, bodies = await worker.receive()
         except TimeoutError:
             self._nursery.kill(worker)
-            if len(jobs) == 1:  # of several nobody knows whose fault it was
-                self._deadly.add(jobs[0], 1)
+            for job in jobs:  # of several nobody knows whose fault it was: next time each is alone
+                self._suspects.add(job, 1 if len(jobs) == 1 else 0)
             raise WorkerEnded(f"worker {worker.number} took too long") from None
         except WorkerEnded:
             self._crashed(jobs)
             raise
         self._seconds += 0.1 * ((time.monotonic() - start) / len(jobs) - self._seconds)
         for job, reply, body in zip(jobs, header["replies"], bodies, strict=True):
+            self._suspects.forget(job)
             if not job.answer.done():
                 job.answer.set_result(Reply(**reply, body=body))
 
     def _crashed(self, jobs: Sequence[Job]) -> None:
-        """Each once more, alone; who has cost two workers is refused, and so is the same request again.
-
-        It may well be innocent: the kernel takes a worker when others need the memory.
-        """
+        """Each once more, alone; who has cost two workers is refused, and so is the same request again."""
         for job in jobs:
             job.tries += 1
+            job.alone = True
             if job.answer.done():
                 continue
             if job.tries < TRIES:
                 self._jobs.put(job)
                 continue
-            self._deadly.add(job, TRIES)
+            self._suspects.add(job, TRIES)
             job.answer.set_exception(_deadly())
 
     def _retry_after(self) -> int:
