@@ -162,8 +162,11 @@ def _throttled(refusal: Refusal) -> UserError:
 
 
 def _in_use(refusal: Refusal) -> UserError:
+    text = f"the name is taken: {refusal.message}"
+    if refusal.operation.startswith("CreateModelPackage"):  # without its name it would be an endpoint
+        return message(text, key="register", fix="another one")
     key = "name" if refusal.to_host else "job.name"
-    return message(f"the name is taken: {refusal.message}", key=key, fix=f"leave {key} out, or another one")
+    return message(text, key=key, fix=f"leave {key} out, or another one")
 
 
 def _validation(refusal: Refusal) -> UserError:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from launchers.aws import lookup
+from launchers.aws.answers import Refusal
 from launchers.aws.clients import Clients
 from launchers.aws.failures import code_of, explained
 from launchers.aws.masking import masked
@@ -79,11 +80,12 @@ def _call(clients: Clients, call: Call) -> dict[str, Any]:
         except Exception as error:
             if code_of(error) != "ValidationException" or _TAKEN not in str(error):
                 raise
-    raise _TakenError
+            taken = _TakenError(printable(masked(Refusal.of(error, {}).message)))
+    raise taken
 
 
 class _TakenError(Exception):
-    """The name of what was to be created is in use."""
+    """The name of what was to be created is in use; what the service says of it."""
 
 
 def _make(clients: Clients, call: Call, plan: Plan) -> None:
@@ -149,11 +151,19 @@ def _undo(clients: Clients, plan: Plan, end: str) -> str:
 
 
 def _register(clients: Clients, plan: Plan) -> None:
+    """
+    Raises:
+        ConfigError: something else has the name.
+        UserError: AWS refused otherwise.
+    """
     group, package = plan.calls
     if lookup.described(clients, "describe_model_package_group", ModelPackageGroupName=plan.name) is None:
         with contextlib.suppress(_TakenError):  # somebody made it meanwhile, or this very call did
             _call(clients, group)
-    arn = str(_call(clients, package)["ModelPackageArn"])
+    try:
+        arn = str(_call(clients, package)["ModelPackageArn"])
+    except _TakenError as error:
+        raise ConfigError(f"the name is taken: {error}", key="register", fix="another one") from None
     version = arn.rpartition("/")[2]
     print(f"registered as version {version} of {plan.name}; it waits for approval", file=sys.stderr)
     print(json.dumps({"package": arn, "status": package.request["ModelApprovalStatus"]}), flush=True)

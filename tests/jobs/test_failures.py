@@ -164,6 +164,12 @@ CASES: dict[str, tuple[Exception, str | None, list[str]]] = {
     "name of an endpoint in use": (
         refusal("ConflictException", "x exists", "CreateEndpoint"), "name", ["taken", "x exists"],
     ),
+    "name of a model in use": (
+        refusal("ConflictException", "x exists", "CreateModelPackage"), "register", ["taken", "another one"],
+    ),
+    "name of a group of models in use": (
+        refusal("ResourceInUse", "x exists", "CreateModelPackageGroup"), "register", ["taken", "another one"],
+    ),
     "validation": (
         refusal("ValidationException", f"1 validation error: {ACCOUNT}"),
         None, ["1 validation error: 1234****9012"],
