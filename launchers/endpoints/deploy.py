@@ -130,7 +130,7 @@ def _in_service(clients: Clients, plan: Plan, end: str) -> None:
     reason = printable(masked(found.get("FailureReason") or "SageMaker gave no reason"))
     log = f"\n  the end of its log:{shown}" if lines else ""
     failed = UserError(f"endpoint {plan.name} is {found['EndpointStatus']}: {reason}{log}")
-    raise _with(failed, _undo(clients, plan, end))
+    raise _with(failed, _undo(clients, plan, end, known=found["EndpointStatus"]))
 
 
 def _with(error: UserError, more: str) -> UserError:
@@ -138,12 +138,19 @@ def _with(error: UserError, more: str) -> UserError:
     return error
 
 
-def _undo(clients: Clients, plan: Plan, end: str) -> str:
-    """Delete what this deployment made, by its mark; says what became of it."""
+def _undo(clients: Clients, plan: Plan, end: str, *, known: str = "") -> str:
+    """Delete what this deployment made, by its mark; says what became of it.
+
+    Args:
+        clients: of the account.
+        plan: that was carried out, or a part of it.
+        end: the command line that deletes what is left.
+        known: status of the endpoint that has been told already.
+    """
     done: list[str] = []
     try:
         for kind in (ENDPOINT, CONFIG, MODEL):
-            if standing.end(clients, kind, plan.name, lambda mark: mark == plan.mark, known="Failed"):
+            if standing.end(clients, kind, plan.name, lambda mark: mark == plan.mark, known=known):
                 done.append(kind.word)
     except UserError as error:
         return f"clearing up failed too ({error.message}); {end} does it"

@@ -11,7 +11,7 @@ from typing import Any
 from launchers.aws.clients import Clients
 from launchers.aws.failures import explained
 from launchers.aws.masking import masked
-from launchers.endpoints.resources import ENDPOINT, Kind, described, remove, status_of
+from launchers.endpoints.resources import ENDPOINT, Kind, described, mark_of, remove, status_of
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import UserError
 
@@ -65,9 +65,9 @@ def end(
     *,
     known: str | None = "",
 ) -> bool | None:
-    """As `resources.remove`; an endpoint is waited for before and after.
+    """As `resources.remove`; an endpoint of ours is waited for before and after.
 
-    SageMaker deletes none while something is being done about it.
+    SageMaker deletes none while something is being done about it. One of others may take its time.
 
     Args:
         clients: of the account.
@@ -81,6 +81,11 @@ def end(
     """
     if kind is not ENDPOINT:
         return remove(clients, kind, name, ours)
+    found = described(clients, kind, name)
+    if found is None:
+        return None
+    if not ours(mark_of(clients, str(found[kind.arn]))):
+        return False
     known = status_of(wait(clients, name, settled, known=known))
     removed = remove(clients, kind, name, ours)
     if removed is not False and (left := wait(clients, name, _Deleted(known), known=known)) is not None:
