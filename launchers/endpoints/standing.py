@@ -18,6 +18,7 @@ from sweepmaker.config.errors import UserError
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _LOOK_S = 5.0
 _LOOK_HERE_S = 0.3
+_LOOKS = 24  # for a deletion to show that it has begun
 _LOG_LINES = 20
 _LOG_STREAMS = 5  # that are looked into, the latest first
 
@@ -100,6 +101,8 @@ def end(
 class _Deleted:
     """For `wait`, whether a deletion is over, well or not: what was asked for shows some time later only.
 
+    One that fails within a single look shows never, where the endpoint was Failed before already.
+
     Args:
         before: status of the endpoint when it was asked for.
     """
@@ -107,9 +110,11 @@ class _Deleted:
     def __init__(self, before: str | None) -> None:
         self._before = before
         self._begun = False
+        self._looks = 0
 
     def __call__(self, status: str | None) -> bool:
-        self._begun = self._begun or status != self._before
+        self._looks += 1
+        self._begun = self._begun or status != self._before or self._looks >= _LOOKS
         return status is None or (self._begun and settled(status))
 
 

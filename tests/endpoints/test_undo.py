@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from launchers.aws.clients import Clients
 from launchers.embedded.api.calls import Api
 from launchers.embedded.errors import ServiceError
-from launchers.endpoints import standing
+from launchers.endpoints import resources, standing
+from launchers.endpoints.resources import ENDPOINT, Kind
 from sweepmaker.config.errors import ConfigError, UserError
 from tests.embedded.hosting import Site
 from tests.endpoints.deploying import a_run, deploy, names
@@ -65,6 +68,37 @@ def test_that_an_endpoint_failed_is_told_once(
     deploy_dying(tmp_path, account)
     statuses = told(capsys.readouterr().err, "dying")
     assert (statuses.count("Failed"), statuses[-1]) == (1, "deleted")
+    assert not any("dying" in there for there in names(one).values())
+
+
+def test_a_failed_endpoint_whose_deletion_fails_unseen_is_not_waited_for_without_end(
+    one: Site, account: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion failed between two looks: the endpoint is Failed in both."""
+    looks: int | None = None
+
+    def remove(clients: Clients, kind: Kind, name: str, ours: Callable[[str | None], bool]) -> bool | None:
+        nonlocal looks
+        if kind is not ENDPOINT:
+            return resources.remove(clients, kind, name, ours)
+        looks = 0
+        return True
+
+    def described(clients: Clients, kind: Kind, name: str) -> dict[str, Any] | None:
+        nonlocal looks
+        if looks is not None:
+            looks += 1
+            assert looks < 1000, "waits for ever"
+        return resources.described(clients, kind, name)
+
+    monkeypatch.setattr(standing, "_LOOK_S", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(standing, "remove", remove)
+        patch.setattr(standing, "described", described)
+        failed = deploy_dying(tmp_path, account)
+    assert "clearing up failed too (endpoint dying could not be deleted, it is Failed" in str(failed.fix)
+    assert "action=delete name=dying" in str(failed.fix)
+    deploy("action=delete", "name=dying", *account)
     assert not any("dying" in there for there in names(one).values())
 
 
