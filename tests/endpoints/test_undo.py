@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import BotoCoreError, ConnectionClosedError
 
 from launchers.aws.clients import Clients
 from launchers.embedded.api.calls import Api
@@ -19,16 +21,33 @@ from tests.embedded.hosting import Site
 from tests.endpoints.deploying import a_run, deploy, names
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str, status: int = 400) -> None:
-    """Have the services refuse an operation."""
+def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) -> None:
+    """Have the services fail at an operation, or the line to them."""
+    if isinstance(error, BotoCoreError):
+        sent = BaseClient._make_api_call
+
+        def send(self: BaseClient, asked: str, request: dict[str, Any]) -> Any:
+            if asked == operation:
+                raise error
+            return sent(self, asked, request)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", send)
+        return
     real = Api.call
 
     def call(self: Api, asked: str, body: dict[str, Any]) -> Any:
         if asked == operation:
-            raise ServiceError(code, "no", status)
+            raise error
         return real(self, asked, body)
 
     monkeypatch.setattr(Api, "call", call)
+
+
+PASSING = {
+    "slow down": ServiceError("ThrottlingException", "Rate exceeded"),
+    "unwell": ServiceError("InternalFailure", "oh", 500),
+    "lost": ConnectionClosedError(endpoint_url="https://x"),
+}
 
 
 def told(err: str, name: str) -> list[str]:
@@ -55,11 +74,65 @@ def test_nothing_is_told_of_an_endpoint_that_was_never_made(
     run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    refuse(monkeypatch, "CreateEndpointConfig", "ValidationException")
+    refuse(monkeypatch, "CreateEndpointConfig", ServiceError("ValidationException", "no"))
     with pytest.raises(UserError, match="AWS refused CreateEndpointConfig") as caught:
         deploy("action=deploy", f"run={run}", "name=early", "confirm=true", *account)
     assert caught.value.fix == "model deleted again: nothing is left of it"
     assert told(capsys.readouterr().err, "early") == []
+
+
+@pytest.mark.parametrize("what", PASSING)
+def test_who_loses_sight_of_an_endpoint_is_not_told_to_make_another(
+    what: str, run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run has a name of its own, so a second one would be paid for beside the first."""
+    with monkeypatch.context() as patch:
+        refuse(patch, "DescribeEndpoint", PASSING[what])
+        with pytest.raises(UserError) as caught:
+            deploy("action=deploy", f"run={run}", "name=away", "confirm=true", *account)
+    fix = str(caught.value.fix)
+    see, end = (f"python deploy.py action={action} name=away" for action in ("list", "delete"))
+    assert fix.startswith(f"before it is run again, see what there is: {see} where.name=sagemaker")
+    assert f"endpoint away may go on, to end it: {end}" in fix
+    assert "created twice" not in fix
+    assert "away" in names(one)["endpoints"]
+    deploy("action=delete", "name=away", *account)
+
+
+@pytest.mark.parametrize("what", PASSING)
+def test_who_loses_sight_of_a_version_is_not_told_to_make_another(
+    what: str, run: Path, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "CreateModelPackage", PASSING[what])
+    with pytest.raises(UserError) as caught:
+        deploy("action=deploy", f"run={run}", "register=seen", *account)
+    assert caught.value.fix == (
+        "before it is run again, see what there is: aws sagemaker list-model-packages "
+        "--model-package-group-name seen --region us-east-1"
+    )
+
+
+def test_what_is_left_is_to_be_looked_at_before_it_is_run_again(
+    run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        refuse(patch, "CreateEndpointConfig", PASSING["lost"])
+        with patch.context() as inner:
+            refuse(inner, "DeleteModel", PASSING["unwell"])
+            with pytest.raises(UserError) as caught:
+                deploy("action=deploy", f"run={run}", "name=rest", "confirm=true", *account)
+        fix = str(caught.value.fix)
+        assert fix.startswith(
+            "before it is run again, see what there is: python deploy.py action=list name=rest"
+        )
+        assert "clearing up failed too (AWS has a problem of its own" in fix
+        deploy("action=delete", "name=rest", *account)
+        with pytest.raises(UserError) as caught:
+            deploy("action=deploy", f"run={run}", "name=clean", "confirm=true", *account)
+    # of what is all gone nothing doubles
+    assert "connection to AWS broke" in caught.value.message
+    assert str(caught.value.fix).startswith("run it again")
+    assert str(caught.value.fix).endswith("model deleted again: nothing is left of it")
 
 
 def test_that_an_endpoint_failed_is_told_once(
