@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ WITHOUT_ACCOUNT = (
     "without an AWS account: where=embedded runs it on this machine, dry_run=true shows what would be sent"
 )
 
+NOTHING_TWICE = "what was uploaded stays, and nothing is created twice"
+"""True of jobs, whose names are kept before they are sent; of what has a new name in each run it is not."""
+
 # what S3 wants to be allowed, where its refusal does not say
 S3_ACTIONS = {
     "HeadBucket": "s3:ListBucket",
@@ -28,6 +32,13 @@ S3_ACTIONS = {
     "CompleteMultipartUpload": "s3:PutObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
 }
+
+
+class AgainError(UserError):
+    """It may go well another time, and may have gone well this time already.
+
+    ``fix`` says to run it again; whoever made something that a second run makes a second time replaces it.
+    """
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,11 @@ class Refusal:
         return self.operation in S3_ACTIONS
 
     @property
+    def about_hosting(self) -> bool:
+        """A model or an endpoint is asked for, or after, no job; only of these are tags looked up."""
+        return re.search(r"Model|Endpoint|ListTags", self.operation) is not None
+
+    @property
     def to_host(self) -> bool:
         """A model or an endpoint was asked for, no job."""
         return self.operation.startswith(("CreateModel", "CreateEndpoint"))
@@ -79,6 +95,11 @@ def message(
     return kind(
         masked(text), key=key, allowed=masked(allowed) if allowed else None, fix=masked(fix) if fix else None
     )
+
+
+def again(text: str, fix: str) -> AgainError:
+    """The error to raise, masked, where there is nothing to mend."""
+    return AgainError(masked(text), fix=fix)
 
 
 def sign_in(where: Mapping[str, Any]) -> str:

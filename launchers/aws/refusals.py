@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 
-from launchers.aws.answers import PERMISSIONS, S3_ACTIONS, Refusal, message, sign_in
+from launchers.aws.answers import NOTHING_TWICE, PERMISSIONS, S3_ACTIONS, Refusal, again, message, sign_in
 from sweepmaker.config.errors import UserError
 
 
@@ -155,15 +155,18 @@ def _quota(refusal: Refusal) -> UserError:
 
 def _throttled(refusal: Refusal) -> UserError:
     tries = f" {refusal.retries + 1} times" if refusal.retries else ""
-    return message(
+    return again(
         f"AWS asks to slow down and did so{tries} ({refusal.code} to {refusal.operation})",
-        fix="wait a minute and run it again: what was uploaded stays, and nothing is created twice",
+        fix="wait a minute and run it again" + ("" if refusal.about_hosting else f": {NOTHING_TWICE}"),
     )
 
 
 def _in_use(refusal: Refusal) -> UserError:
+    text = f"the name is taken: {refusal.message}"
+    if refusal.operation.startswith("CreateModelPackage"):  # without its name it would be an endpoint
+        return message(text, key="register", fix="another one")
     key = "name" if refusal.to_host else "job.name"
-    return message(f"the name is taken: {refusal.message}", key=key, fix=f"leave {key} out, or another one")
+    return message(text, key=key, fix=f"leave {key} out, or another one")
 
 
 def _validation(refusal: Refusal) -> UserError:
@@ -191,9 +194,9 @@ def _changed(refusal: Refusal) -> UserError:
 
 
 def _unwell(refusal: Refusal) -> UserError:
-    return message(
+    return again(
         f"AWS has a problem of its own ({refusal.code or refusal.status} to {refusal.operation})",
-        fix="run it again in a while: what was uploaded stays, and nothing is created twice",
+        fix="run it again in a while" + ("" if refusal.about_hosting else f": {NOTHING_TWICE}"),
     )
 
 

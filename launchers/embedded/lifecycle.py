@@ -221,8 +221,9 @@ class Lifecycle:
         with self._parts.state.change(TRAINING, self._name) as job:
             # also where nothing ran: whoever waits for its rules waits for an end of theirs
             ml = self._parts.root.job(self._name) / "ml"
-            rules.update(job.document, ml, ended=True)
-            job.document |= profiling.ended(job.document, ml / "output" / "data", stopped=status == "Stopped")
+            stopped = status == "Stopped"
+            rules.update(job.document, ml, ended=True, stopped=stopped)
+            job.document |= profiling.ended(job.document, ml / "output" / "data", stopped=stopped)
             now = time.time()
             seconds = int(job.private.get("seconds", 0.0))
             job.document |= {"TrainingJobStatus": status, "TrainingEndTime": now}

@@ -36,13 +36,14 @@ def begun(name: str, request: Mapping[str, Any], now: float) -> list[dict[str, A
     ]
 
 
-def update(document: dict[str, Any], ml: Path, *, ended: bool = False) -> None:
+def update(document: dict[str, Any], ml: Path, *, ended: bool = False, stopped: bool = False) -> None:
     """Bring a job's document up to what its run has found.
 
     Args:
         document: of the job; changed.
         ml: the job's ``/opt/ml``.
         ended: nothing more will come: what was never evaluated is said to be so.
+        stopped: somebody ended the job; that nothing was evaluated until then is no error.
     """
     if not document.get(KEY):
         return
@@ -56,10 +57,11 @@ def update(document: dict[str, Any], ml: Path, *, ended: bool = False) -> None:
         report = found.get(_OURS.get(name, name))
         status, detail = _of(report)
         if status is None and ended and entry["RuleEvaluationStatus"] == "InProgress":
-            status = "Stopped" if report is not None else "Error"
-            detail = (
-                None if report is not None else f"InternalServerError: {name} was not evaluated by the run"
-            )
+            status = "Stopped"
+            if report is None:
+                detail = f"{name} was not evaluated by the run"
+                if found or not stopped:  # others were evaluated, or none in a run that came to its end
+                    status, detail = "Error", f"InternalServerError: {detail}"
         if status is not None and status != entry["RuleEvaluationStatus"]:
             entry |= {"RuleEvaluationStatus": status, "LastModifiedTime": time.time()}
             if detail is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from launchers.aws import lookup
+from launchers.aws.answers import AgainError, Refusal
 from launchers.aws.clients import Clients
 from launchers.aws.failures import code_of, explained
 from launchers.aws.masking import masked
@@ -50,10 +51,11 @@ def send(clients: Clients, plan: Plan, cfg: DictConfig, again: Sequence[str]) ->
     if plan.registers:
         return _register(clients, plan)
     end = command("delete", plan.name, again)
+    see = command("list", plan.name, again)
     try:
-        _create(clients, plan, end)
+        _create(clients, plan, end, see)
         if cfg.wait:
-            _in_service(clients, plan, end)
+            _in_service(clients, plan, end, see)
     except Interrupted:
         print(f"endpoint {plan.name} may go on; to end it: {end}", file=sys.stderr)
         raise
@@ -79,11 +81,12 @@ def _call(clients: Clients, call: Call) -> dict[str, Any]:
         except Exception as error:
             if code_of(error) != "ValidationException" or _TAKEN not in str(error):
                 raise
-    raise _TakenError
+            taken = _TakenError(printable(masked(Refusal.of(error, {}).message)))
+    raise taken
 
 
 class _TakenError(Exception):
-    """The name of what was to be created is in use."""
+    """The name of what was to be created is in use; what the service says of it."""
 
 
 def _make(clients: Clients, call: Call, plan: Plan) -> None:
@@ -106,18 +109,23 @@ def _make(clients: Clients, call: Call, plan: Plan) -> None:
         ) from None
 
 
-def _create(clients: Clients, plan: Plan, end: str) -> None:
+def _create(clients: Clients, plan: Plan, end: str, see: str) -> None:
     try:
         for call in plan.calls:
             _make(clients, call, plan)
     except UserError as error:
-        raise _with(error, _undo(clients, plan, end)) from None
+        try:
+            done = _undo(clients, plan)
+        except UserError as second:
+            raise _with(_looked_first(error, see), _left(second, end)) from None
+        raise _with(error, done) from None
 
 
-def _in_service(clients: Clients, plan: Plan, end: str) -> None:
+def _in_service(clients: Clients, plan: Plan, end: str, see: str) -> None:
     try:
         found = standing.wait(clients, plan.name, standing.settled)
     except UserError as error:  # nobody could be asked any more, which says nothing about the endpoint
+        error = _looked_first(error, see)
         raise _with(error, f"endpoint {plan.name} may go on, to end it: {end}") from None
     if found is None:
         raise UserError(f"endpoint {plan.name} was deleted while it was being made", fix=end)
@@ -128,7 +136,22 @@ def _in_service(clients: Clients, plan: Plan, end: str) -> None:
     reason = printable(masked(found.get("FailureReason") or "SageMaker gave no reason"))
     log = f"\n  the end of its log:{shown}" if lines else ""
     failed = UserError(f"endpoint {plan.name} is {found['EndpointStatus']}: {reason}{log}")
-    raise _with(failed, _undo(clients, plan, end))
+    try:
+        done = _undo(clients, plan, known=found["EndpointStatus"])
+    except UserError as second:
+        raise _with(failed, _left(second, end)) from None
+    raise _with(failed, done)
+
+
+def _looked_first(error: UserError, see: str) -> UserError:
+    """Not simply again: each run has a new name, or makes one more version, so what is there would double."""
+    if isinstance(error, AgainError):
+        error.fix = f"before it is run again, see what there is: {see}"
+    return error
+
+
+def _left(error: UserError, end: str) -> str:
+    return f"clearing up failed too ({error.message}); {end} does it"
 
 
 def _with(error: UserError, more: str) -> UserError:
@@ -136,24 +159,42 @@ def _with(error: UserError, more: str) -> UserError:
     return error
 
 
-def _undo(clients: Clients, plan: Plan, end: str) -> str:
-    """Delete what this deployment made, by its mark; says what became of it."""
-    done: list[str] = []
-    try:
-        for kind in (ENDPOINT, CONFIG, MODEL):
-            if standing.end(clients, kind, plan.name, lambda mark: mark == plan.mark, known="Failed"):
-                done.append(kind.word)
-    except UserError as error:
-        return f"clearing up failed too ({error.message}); {end} does it"
+def _undo(clients: Clients, plan: Plan, *, known: str = "") -> str:
+    """Delete what this deployment made, by its mark; says what became of it.
+
+    Args:
+        clients: of the account.
+        plan: that was carried out, or a part of it.
+        known: status of the endpoint that has been told already.
+
+    Raises:
+        UserError: as `standing.end`; something may be left.
+    """
+    done = [
+        kind.word
+        for kind in (ENDPOINT, CONFIG, MODEL)
+        if standing.end(clients, kind, plan.name, lambda mark: mark == plan.mark, known=known)
+    ]
     return f"{', '.join(done)} deleted again: nothing is left of it" if done else ""
 
 
 def _register(clients: Clients, plan: Plan) -> None:
+    """
+    Raises:
+        ConfigError: something else has the name.
+        UserError: AWS refused otherwise.
+    """
     group, package = plan.calls
     if lookup.described(clients, "describe_model_package_group", ModelPackageGroupName=plan.name) is None:
         with contextlib.suppress(_TakenError):  # somebody made it meanwhile, or this very call did
             _call(clients, group)
-    arn = str(_call(clients, package)["ModelPackageArn"])
+    try:
+        arn = str(_call(clients, package)["ModelPackageArn"])
+    except _TakenError as error:
+        raise ConfigError(f"the name is taken: {error}", key="register", fix="another one") from None
+    except UserError as error:
+        see = ["aws", "sagemaker", "list-model-packages", "--model-package-group-name", plan.name]
+        raise _looked_first(error, shlex.join([*see, "--region", clients.region])) from None
     version = arn.rpartition("/")[2]
     print(f"registered as version {version} of {plan.name}; it waits for approval", file=sys.stderr)
     print(json.dumps({"package": arn, "status": package.request["ModelApprovalStatus"]}), flush=True)

@@ -11,13 +11,14 @@ from typing import Any
 from launchers.aws.clients import Clients
 from launchers.aws.failures import explained
 from launchers.aws.masking import masked
-from launchers.endpoints.resources import ENDPOINT, Kind, described, remove, status_of
+from launchers.endpoints.resources import ENDPOINT, Kind, described, mark_of, remove, status_of
 from sweepmaker.compare.printing import printable
 from sweepmaker.config.errors import UserError
 
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _LOOK_S = 5.0
 _LOOK_HERE_S = 0.3
+_LOOKS = 24  # for a deletion to show that it has begun
 _LOG_LINES = 20
 _LOG_STREAMS = 5  # that are looked into, the latest first
 
@@ -65,9 +66,9 @@ def end(
     *,
     known: str | None = "",
 ) -> bool | None:
-    """As `resources.remove`; an endpoint is waited for before and after.
+    """As `resources.remove`; an endpoint of ours is waited for before and after.
 
-    SageMaker deletes none while something is being done about it.
+    SageMaker deletes none while something is being done about it. One of others may take its time.
 
     Args:
         clients: of the account.
@@ -81,6 +82,11 @@ def end(
     """
     if kind is not ENDPOINT:
         return remove(clients, kind, name, ours)
+    found = described(clients, kind, name)
+    if found is None:
+        return None
+    if not ours(mark_of(clients, str(found[kind.arn]))):
+        return False
     known = status_of(wait(clients, name, settled, known=known))
     removed = remove(clients, kind, name, ours)
     if removed is not False and (left := wait(clients, name, _Deleted(known), known=known)) is not None:
@@ -95,6 +101,8 @@ def end(
 class _Deleted:
     """For `wait`, whether a deletion is over, well or not: what was asked for shows some time later only.
 
+    One that fails within a single look shows never, where the endpoint was Failed before already.
+
     Args:
         before: status of the endpoint when it was asked for.
     """
@@ -102,9 +110,11 @@ class _Deleted:
     def __init__(self, before: str | None) -> None:
         self._before = before
         self._begun = False
+        self._looks = 0
 
     def __call__(self, status: str | None) -> bool:
-        self._begun = self._begun or status != self._before
+        self._looks += 1
+        self._begun = self._begun or status != self._before or self._looks >= _LOOKS
         return status is None or (self._begun and settled(status))
 
 

@@ -10,6 +10,10 @@ import pytest
 
 from launchers.embedded import rules
 from launchers.embedded.api import documents
+from launchers.embedded.root import BUCKET
+from launchers.embedded.runtimes import linux
+from tests.embedded.lives import Lives, statuses
+from tests.embedded.sweeping import until
 
 NAME = "my-job"
 
@@ -63,6 +67,42 @@ def test_what_was_found_stays_where_the_file_is_gone_at_the_end(tmp_path: Path) 
     path.unlink()
     rules.update(told, tmp_path, ended=True)
     assert shown(told) == {"vanishing": "IssuesFound", "stalled": "Error", "other": "Error"}
+
+
+def test_a_job_that_was_stopped_before_anything_was_evaluated_has_no_error(tmp_path: Path) -> None:
+    told = document()
+    rules.update(told, tmp_path, ended=True, stopped=True)
+    assert set(shown(told).values()) == {"Stopped"}
+    assert told[rules.KEY][2]["StatusDetails"] == "Other was not evaluated by the run"
+
+
+@pytest.mark.skipif(not linux.HERE, reason="/opt/ml is a private one on Linux only")
+def test_the_rules_of_a_job_stopped_while_it_waits_are_stopped(tmp_path: Path) -> None:
+    asked = [{"RuleConfigurationName": "Overfit", "RuleEvaluatorImage": "rules:latest"}]
+    watched = {"ProfilerConfig": {"S3OutputPath": f"s3://{BUCKET}/p"}, "ProfilerRuleConfigurations": asked}
+    lives = Lives(tmp_path)
+    try:
+        assert lives.parts.slots.take(1, lambda: False) is not None
+        lives.add(NAME, "", DebugRuleConfigurations=asked, **watched)
+        with lives.running(NAME) as life:
+            until(lambda: statuses(lives.document(NAME))[-1] == "Pending", "Pending")
+            life.stop("user")
+        found = lives.document(NAME)
+    finally:
+        lives.close()
+    assert found["TrainingJobStatus"] == "Stopped"
+    for kind in ("DebugRule", "ProfilerRule"):
+        assert [one["RuleEvaluationStatus"] for one in found[f"{kind}EvaluationStatuses"]] == ["Stopped"], (
+            kind
+        )
+
+
+def test_a_rule_that_a_stopped_run_does_not_know_is_an_error(tmp_path: Path) -> None:
+    told = document()
+    found = {"VanishingGradient": {"status": "IssuesFound"}, "StalledTraining": {"status": "InProgress"}}
+    write(tmp_path, json.dumps({"rules": found}))
+    rules.update(told, tmp_path, ended=True, stopped=True)
+    assert shown(told) == {"vanishing": "IssuesFound", "stalled": "Stopped", "other": "Error"}
 
 
 def test_a_job_without_rules_has_no_statuses() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from launchers.embedded.api.calls import Api
 from launchers.embedded.errors import ServiceError
-from launchers.embedded.root import BUCKET
+from launchers.embedded.root import ACCOUNT, BUCKET
 from launchers.endpoints import standing
 from sweepmaker.config.errors import ConfigError, DataError, UserError
 from sweepmaker.run.interrupt import Interrupted
@@ -207,6 +207,24 @@ def test_a_model_is_registered_and_waits(
     package = one.client.describe_model_package(ModelPackageName=told["package"])
     assert package["CustomerMetadataProperties"]["sweepmaker:run"] == "outputs/2026-11-23/10-00-00"
     assert names(one) == NOTHING
+
+
+def test_a_name_that_no_version_can_have_is_told_as_the_service_tells_it(
+    run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Api.call
+
+    def call(self: Api, operation: str, body: dict[str, Any]) -> Any:
+        if operation == "CreateModelPackage":
+            raise ServiceError("ValidationException", f"Model package {ACCOUNT}:dogs already exists.")
+        return real(self, operation, body)
+
+    monkeypatch.setattr(Api, "call", call)
+    with pytest.raises(
+        ConfigError, match=r"is taken: Model package 1234\*\*\*\*9012:dogs already exists"
+    ) as caught:
+        deploy("action=deploy", f"run={run}", "register=dogs", *account)
+    assert (caught.value.key, caught.value.fix) == ("register", "another one")
 
 
 def test_what_the_endpoint_refuses_is_shown(run: Path, one: Site, account: list[str], tmp_path: Path) -> None:

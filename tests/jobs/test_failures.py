@@ -164,6 +164,9 @@ CASES: dict[str, tuple[Exception, str | None, list[str]]] = {
     "name of an endpoint in use": (
         refusal("ConflictException", "x exists", "CreateEndpoint"), "name", ["taken", "x exists"],
     ),
+    "name of a group of models in use": (
+        refusal("ResourceInUse", "x exists", "CreateModelPackageGroup"), "register", ["taken", "another one"],
+    ),
     "validation": (
         refusal("ValidationException", f"1 validation error: {ACCOUNT}"),
         None, ["1 validation error: 1234****9012"],
@@ -197,6 +200,16 @@ def test_each_failure_has_its_message(case: str) -> None:
     # what the config mends is exit code 2, like every other setting
     assert isinstance(found, ConfigError) == (key is not None)
     assert not [secret for secret in SECRETS if secret in str(found)]
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
+def test_only_of_jobs_is_nothing_created_twice(code: str) -> None:
+    """An endpoint has a new name in each run, and would be paid for twice."""
+    jobs = ("CreateTrainingJob", TUNING, "PutObject")
+    for operation in (*jobs, "CreateEndpoint", "DescribeEndpoint", "CreateModelPackage", "ListTags"):
+        fix = str(explain(refusal(code, "x", operation, 500), WHERE))
+        assert "run it again" in fix
+        assert ("created twice" in fix) == (operation in jobs), operation
 
 
 def test_an_error_of_another_kind_is_not_explained() -> None:
