@@ -44,12 +44,12 @@ def show(clients: Clients, word: str | None) -> None:
     sys.stdout.flush()
 
 
-def invoke(clients: Clients, name: str, image: str | None) -> None:
-    """Send one image and print what the endpoint answers.
+def read(image: str | None) -> tuple[bytes, str]:
+    """The content of an image's file, and its content type.
 
     Raises:
-        ConfigError: there is no such file.
-        UserError: the endpoint refuses, or AWS.
+        ConfigError: no file is named, or one whose name is no image's.
+        DataError: it cannot be read.
     """
     if image is None:
         raise ConfigError("is needed: which image?", key="images", allowed="a file", fix="images=FILE")
@@ -60,9 +60,17 @@ def invoke(clients: Clients, name: str, image: str | None) -> None:
     try:
         if path.exists() and not path.is_file():
             raise DataError(f"{image} cannot be read: it is not a regular file")
-        body = path.read_bytes()
+        return path.read_bytes(), kind
     except OSError as error:
         raise DataError(f"{image} cannot be read: {error.strerror}") from error
+
+
+def invoke(clients: Clients, name: str, body: bytes, kind: str) -> None:
+    """Send one image, of the content type ``kind``, and print what the endpoint answers.
+
+    Raises:
+        UserError: the endpoint refuses, or AWS.
+    """
     from botocore.exceptions import ClientError
 
     with explained(clients.where):

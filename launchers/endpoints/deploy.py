@@ -43,6 +43,8 @@ def send(clients: Clients, plan: Plan, cfg: DictConfig, again: Sequence[str]) ->
         UserError: AWS refused, or the endpoint failed; then nothing of it is left, or what is left is named.
         Interrupted: Ctrl-C; the endpoint goes on being made, and how to end it was said.
     """
+    if cfg.name is not None:
+        _is_free(clients, plan.name, again)
     if plan.upload is not None:
         storage = open_storage(clients)
         storage.check()
@@ -60,6 +62,16 @@ def send(clients: Clients, plan: Plan, cfg: DictConfig, again: Sequence[str]) ->
         print(f"endpoint {plan.name} may go on; to end it: {end}", file=sys.stderr)
         raise
     _told(clients, plan, "InService" if cfg.wait else "Creating", again)
+
+
+def _is_free(clients: Clients, name: str, again: Sequence[str]) -> None:
+    """Better said before anything is sent than by the first call that is refused."""
+    if (found := described(clients, ENDPOINT, name)) is not None:
+        raise ConfigError(
+            f"there is an endpoint of this name already ({found['EndpointStatus']})",
+            key="name",
+            fix=f"another one, or first: {command('delete', name, again)}",
+        )
 
 
 def command(action: str, name: str, again: Sequence[str] = (), *more: str) -> str:

@@ -33,13 +33,13 @@ def run(cfg: DictConfig, lines: Sequence[str]) -> None:
     again = [line for line in lines if line.lstrip("+~").startswith("where")]
     if options.action == "deploy":
         return _deploy(cfg, options, again)
-    clients = _connected(cfg)
     if options.action == "list":
-        actions.show(clients, cfg.name)
+        actions.show(_connected(cfg), cfg.name)
     elif options.action == "invoke":
-        actions.invoke(clients, str(cfg.name), options.images)
+        image = actions.read(options.images)  # before a server is started to be asked
+        actions.invoke(_connected(cfg), str(cfg.name), *image)
     else:
-        actions.delete(clients, str(cfg.name), dry_run=bool(cfg.dry_run), again=again)
+        actions.delete(_connected(cfg), str(cfg.name), dry_run=bool(cfg.dry_run), again=again)
 
 
 def _deploy(cfg: DictConfig, options: Options, again: Sequence[str]) -> None:

@@ -93,7 +93,7 @@ VALUES: dict[str, tuple[list[object], list[object]]] = {
         group: ([{}, {"_target_": "my.Own"}, None], [3, "x", [1]])
         for group in ("optimizer", "scheduler", "callbacks", "logger", "custom", "model.scheduler")
     },
-    "debugger": ([{}, {"rules": {}, "preset": "own"}], [3, "x", [1], None]),
+    "debugger": ([{"rules": {}}, {"rules": {}, "preset": "own"}], [3, "x", [1], None]),
     "paths": ([{"output_dir": "/a"}], ["/a", None]),
     "objective": ([{"name": "a", "mode": "min"}, {}], [3, None, {"nam": "a"}]),
     "model.weights": (["auto", "none", "/a/b.ckpt", None], ["", 3, True]),

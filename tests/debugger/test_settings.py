@@ -89,6 +89,14 @@ def test_refusals_name_key_and_what_is_allowed(change: dict[str, Any], words: li
         assert word in str(caught.value)
 
 
+def test_a_preset_without_a_word_about_rules_is_not_simply_off() -> None:
+    """As an empty file of a user's own gives it."""
+    for node in ({}, {"preset": "mine", "action": "stop"}):
+        with pytest.raises(ConfigError, match="is missing") as caught:
+            settings.check(node)
+        assert caught.value.key == "debugger.rules" and "defaults: [sane, _self_]" in str(caught.value.fix)
+
+
 def test_own_rules_and_actions() -> None:
     asked = settings.check({
         "action": "stop",

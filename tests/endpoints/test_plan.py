@@ -222,6 +222,16 @@ def test_an_action_needs_a_name(action: str) -> None:
         deploy(f"action={action}")
 
 
+@pytest.mark.parametrize("more", [[], ["images=notes.txt"], ["images=nowhere.png"]])
+def test_nobody_is_connected_to_for_an_image_that_is_none(
+    more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With where=embedded that would start a server, which stays."""
+    monkeypatch.setattr("launchers.endpoints.task.connect", lambda *_: pytest.fail("asks for clients"))
+    with pytest.raises(UserError, match=r"images|nowhere\.png cannot be read"):
+        deploy("action=invoke", "name=dogs", *more)
+
+
 def test_a_serverless_endpoint_of_a_model_that_is_not_packed() -> None:
     lines = ["run=sweep-1", "endpoint.image=x/y:1", ROLE, "endpoint.serverless.memory_mb=2048"]
     with pytest.raises(ConfigError, match="packed model only") as caught, planned(lines):

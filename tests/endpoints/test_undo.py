@@ -43,6 +43,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, error: Exception) ->
     monkeypatch.setattr(Api, "call", call)
 
 
+NAME_IS_FREE = "launchers.endpoints.deploy._is_free"
 PASSING = {
     "slow down": ServiceError("ThrottlingException", "Rate exceeded"),
     "unwell": ServiceError("InternalFailure", "oh", 500),
@@ -60,7 +61,11 @@ def test_an_endpoint_of_others_is_not_waited_for(
 ) -> None:
     """It may be updating for half an hour, and that the name is taken is known already."""
     one.deploy("theirs")
+    with pytest.raises(ConfigError, match="an endpoint of this name already") as caught:
+        deploy("action=deploy", f"run={run}", "name=theirs", "confirm=true", *account)
+    assert "python deploy.py action=delete name=theirs" in str(caught.value.fix)
     with monkeypatch.context() as patch:
+        patch.setattr(NAME_IS_FREE, lambda *_: None)  # theirs came a moment later
         patch.setattr(standing, "wait", lambda *_, **__: pytest.fail("waits for what is not ours"))
         with pytest.raises(ConfigError, match="a model of this name already"):
             deploy("action=deploy", f"run={run}", "name=theirs", "confirm=true", *account)
@@ -87,6 +92,7 @@ def test_who_loses_sight_of_an_endpoint_is_not_told_to_make_another(
 ) -> None:
     """Each run has a name of its own, so a second one would be paid for beside the first."""
     with monkeypatch.context() as patch:
+        patch.setattr(NAME_IS_FREE, lambda *_: None)  # asked while the line still held
         refuse(patch, "DescribeEndpoint", PASSING[what])
         with pytest.raises(UserError) as caught:
             deploy("action=deploy", f"run={run}", "name=away", "confirm=true", *account)

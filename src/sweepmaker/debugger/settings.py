@@ -86,8 +86,15 @@ def check(given: Mapping[str, Any]) -> Settings:
     """The settings of a node as plain values.
 
     Raises:
-        ConfigError: an unknown key, rule or parameter, or a value out of range.
+        ConfigError: an unknown key, rule or parameter, a value out of range, or no word about rules.
     """
+    if "rules" not in given:  # an empty file would be a debugger that is off without a word
+        raise ConfigError(
+            "is missing",
+            key="debugger.rules",
+            allowed="rules with their parameters; {} for none",
+            fix="`defaults: [sane, _self_]` in the preset's file, which then has only what differs",
+        )
     for key in given:
         if key not in KEYS:
             raise ConfigError(
@@ -99,7 +106,7 @@ def check(given: Mapping[str, Any]) -> Settings:
             )
     every = given.get("every_n_steps", "auto")
     action = given.get("action", "report")
-    nodes = given.get("rules") or {}
+    nodes = given["rules"] or {}
     return Settings(
         preset=str(given.get("preset", "own")),
         every_n_steps=None if every == "auto" else int(every),
