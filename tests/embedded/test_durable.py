@@ -90,6 +90,7 @@ def test_a_job_that_never_printed_anything_does_not_keep_the_next_server_away(tm
         assert state(whole, "no-input") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_a_running_trial_goes_on_from_its_checkpoints(tmp_path: Path, how: str) -> None:
     with Whole(tmp_path / "root", *SETTINGS) as whole:
@@ -187,6 +188,7 @@ def test_no_machine_and_too_many_calls(tmp_path: Path) -> None:
         assert sorted(codes) == ["", "", "ThrottlingException", "ThrottlingException"]
 
 
+@pytest.mark.slow
 def test_retries_after_the_watcher_of_a_trial_was_killed(tmp_path: Path) -> None:
     import psutil
 

@@ -53,6 +53,7 @@ def on_features(place: Path) -> Ended:
     return head(place, "features")
 
 
+@pytest.mark.slow
 def test_equal_to_the_last_bit(place: Path, on_images: Ended, on_features: Ended) -> None:
     assert choice(place, "images") == {"value": "computed", "reason": "in every epoch: data.cache=none"}
     assert choice(place, "features")["value"] == "cached"
@@ -61,6 +62,7 @@ def test_equal_to_the_last_bit(place: Path, on_images: Ended, on_features: Ended
     assert metrics and metrics == [line for line in on_features.out.splitlines() if "test/" in line]
 
 
+@pytest.mark.slow
 def test_the_next_run_computes_none(place: Path, on_features: Ended) -> None:
     assert "computing features of train" in on_features.err
     again = head(place, "again", "lr=3e-3")

@@ -29,6 +29,7 @@ def test_sweep(launcher: str, tmp_path: Path) -> None:
     assert overrides == ["lr=0.001", "lr=0.003"]
 
 
+@pytest.mark.slow
 def test_side_by_side_runs_share_the_cores(tmp_path: Path) -> None:
     ended = train(
         "-m", *TINY, "debug=fast", "seed=1,2", "hydra/launcher=parallel",
@@ -52,6 +53,7 @@ def test_one_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.slow
 def test_fail_fast_stops_at_the_first(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     ended = train(
@@ -62,6 +64,7 @@ def test_fail_fast_stops_at_the_first(tmp_path: Path) -> None:
     assert _states(sweep) == ["failed"]
 
 
+@pytest.mark.slow
 def test_two_runs_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
     command = [sys.executable, str(CHECKOUT / "train.py"), *TINY, "debug=fast"]
     both = [

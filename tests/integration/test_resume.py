@@ -52,6 +52,7 @@ def test_sigterm_in_an_epoch_then_resume(undisturbed: Path, tmp_path: Path) -> N
     assert_equal_runs(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_falls_back_to_the_one_before(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     last, previous = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "previous.ckpt"
@@ -84,6 +85,7 @@ def test_killed_while_the_last_checkpoint_took_its_place(undisturbed: Path, tmp_
     assert_equal_runs(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_own_code_resumes_too(tmp_path: Path) -> None:
     """A shuffling DataLoader, noise from the global generator, self.log's own averages."""
     reference = tmp_path / "reference"

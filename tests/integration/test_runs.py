@@ -137,6 +137,7 @@ def test_run(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> None
         case.check(folder, ended)
 
 
+@pytest.mark.slow
 def test_weights_can_be_evaluated_later(tmp_path: Path) -> None:
     trained = train(*TINY, "epochs=1", f"hydra.run.dir={tmp_path / 'run'}")
     assert trained.code == 0, trained.err
@@ -158,6 +159,7 @@ def test_weights_can_be_evaluated_later(tmp_path: Path) -> None:
     assert "data.split_seed is 7" in other.err and "was trained on" in other.err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_other_classes_is_refused(tmp_path: Path, images: Path) -> None:
     assert train(*TINY, "debug=fast", f"hydra.run.dir={tmp_path / 'run'}").code == 0
     ended = train(

@@ -40,6 +40,7 @@ def test_a_broken_run_json_is_one_message(content: str, tmp_path: Path) -> None:
     assert (folder / "run.json").read_text() == content
 
 
+@pytest.mark.slow
 def test_weights_that_a_checkpoint_replaces_are_not_needed(tmp_path: Path) -> None:
     file = tmp_path / "published.safetensors"
     torch.manual_seed(0)
