@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ PERMISSIONS = "docs/aws-permissions.md"
 WITHOUT_ACCOUNT = (
     "without an AWS account: where=embedded runs it on this machine, dry_run=true shows what would be sent"
 )
-
-NOTHING_TWICE = "what was uploaded stays, and nothing is created twice"
-"""True of jobs, whose names are kept before they are sent; of what has a new name in each run it is not."""
 
 # what S3 wants to be allowed, where its refusal does not say
 S3_ACTIONS = {
@@ -37,7 +33,7 @@ S3_ACTIONS = {
 class AgainError(UserError):
     """It may go well another time, and may have gone well this time already.
 
-    ``fix`` says to run it again; whoever made something that a second run makes a second time replaces it.
+    ``fix`` says to run it again; whoever knows what a second run would make a second time says more.
     """
 
 
@@ -75,11 +71,6 @@ class Refusal:
     @property
     def to_s3(self) -> bool:
         return self.operation in S3_ACTIONS
-
-    @property
-    def about_hosting(self) -> bool:
-        """A model or an endpoint is asked for, or after, no job; only of these are tags looked up."""
-        return re.search(r"Model|Endpoint|ListTags", self.operation) is not None
 
     @property
     def to_host(self) -> bool:

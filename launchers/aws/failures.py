@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launchers.aws import refusals
-from launchers.aws.answers import NOTHING_TWICE, WITHOUT_ACCOUNT, Refusal, again, message, sign_in
+from launchers.aws.answers import WITHOUT_ACCOUNT, Refusal, again, message, sign_in
 from launchers.aws.masking import masked
 from sweepmaker.config.errors import UserError
 
@@ -169,9 +169,7 @@ def _unreachable(error: Exception, where: Mapping[str, Any]) -> UserError:
 
 
 def _lost(error: Exception, where: Mapping[str, Any]) -> UserError:
-    return again(
-        f"the connection to AWS broke and did not come back: {error}", fix=f"run it again: {NOTHING_TWICE}"
-    )
+    return again(f"the connection to AWS broke and did not come back: {error}", fix="run it again")
 
 
 def _parameters(error: Exception, where: Mapping[str, Any]) -> UserError:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 
-from launchers.aws.answers import NOTHING_TWICE, PERMISSIONS, S3_ACTIONS, Refusal, again, message, sign_in
+from launchers.aws.answers import PERMISSIONS, S3_ACTIONS, Refusal, again, message, sign_in
 from sweepmaker.config.errors import UserError
 
 
@@ -157,11 +157,12 @@ def _throttled(refusal: Refusal) -> UserError:
     tries = f" {refusal.retries + 1} times" if refusal.retries else ""
     return again(
         f"AWS asks to slow down and did so{tries} ({refusal.code} to {refusal.operation})",
-        fix="wait a minute and run it again" + ("" if refusal.about_hosting else f": {NOTHING_TWICE}"),
+        fix="wait a minute and run it again",
     )
 
 
-def _in_use(refusal: Refusal) -> UserError:
+def in_use(refusal: Refusal) -> UserError:
+    """Something else has the name that was asked for."""
     text = f"the name is taken: {refusal.message}"
     if refusal.operation.startswith("CreateModelPackage"):  # without its name it would be an endpoint
         return message(text, key="register", fix="another one")
@@ -196,7 +197,7 @@ def _changed(refusal: Refusal) -> UserError:
 def _unwell(refusal: Refusal) -> UserError:
     return again(
         f"AWS has a problem of its own ({refusal.code or refusal.status} to {refusal.operation})",
-        fix="run it again in a while" + ("" if refusal.about_hosting else f": {NOTHING_TWICE}"),
+        fix="run it again in a while",
     )
 
 
@@ -218,7 +219,7 @@ _CODES: tuple[tuple[frozenset[str], Callable[[Refusal], UserError]], ...] = tupl
         ("ResourceLimitExceeded ServiceQuotaExceededException LimitExceededException", _quota),
         ("ThrottlingException Throttling ThrottledException TooManyRequestsException RequestLimitExceeded "
          "RequestThrottled RequestThrottledException SlowDown BandwidthLimitExceeded", _throttled),
-        ("ResourceInUse ResourceInUseException ConflictException", _in_use),
+        ("ResourceInUse ResourceInUseException ConflictException", in_use),
         ("ValidationException ValidationError InvalidParameterValue", _validation),
         ("BadDigest XAmzContentSHA256Mismatch InvalidDigest IncompleteBody", _changed),
     )

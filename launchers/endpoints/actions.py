@@ -71,7 +71,7 @@ def invoke(clients: Clients, name: str, body: bytes, kind: str) -> None:
     Raises:
         UserError: the endpoint refuses, or AWS.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ReadTimeoutError
 
     with explained(clients.where):
         try:
@@ -79,6 +79,12 @@ def invoke(clients: Clients, name: str, body: bytes, kind: str) -> None:
                 EndpointName=name, Body=body, ContentType=kind, Accept="application/json"
             )
             content = answer["Body"].read()
+        except ReadTimeoutError:
+            seconds = clients.runtime.meta.config.read_timeout
+            raise UserError(
+                f"endpoint {name} has not answered within {seconds} s",
+                fix=f"its log: {standing.log_group(name)}",
+            ) from None
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ModelError":
                 if "not found" in str(error):

@@ -16,6 +16,7 @@ from launchers.aws.answers import AgainError, Refusal
 from launchers.aws.clients import Clients
 from launchers.aws.failures import code_of, explained
 from launchers.aws.masking import masked
+from launchers.aws.refusals import in_use
 from launchers.aws.storage import open_storage
 from launchers.endpoints import standing
 from launchers.endpoints.plan import Plan
@@ -93,12 +94,20 @@ def _call(clients: Clients, call: Call) -> dict[str, Any]:
         except Exception as error:
             if code_of(error) != "ValidationException" or _TAKEN not in str(error):
                 raise
-            taken = _TakenError(printable(masked(Refusal.of(error, {}).message)))
+            taken = _TakenError(Refusal.of(error, clients.where))
     raise taken
 
 
 class _TakenError(Exception):
-    """The name of what was to be created is in use; what the service says of it."""
+    """The name of what was to be created is in use.
+
+    Args:
+        refusal: the service's.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 def _make(clients: Clients, call: Call, plan: Plan) -> None:
@@ -122,6 +131,7 @@ def _make(clients: Clients, call: Call, plan: Plan) -> None:
 
 
 def _create(clients: Clients, plan: Plan, end: str, see: str) -> None:
+    call = plan.calls[0]
     try:
         for call in plan.calls:
             _make(clients, call, plan)
@@ -130,7 +140,10 @@ def _create(clients: Clients, plan: Plan, end: str, see: str) -> None:
             done = _undo(clients, plan)
         except UserError as second:
             raise _with(_looked_first(error, see), _left(second, end)) from None
-        raise _with(error, done) from None
+        if isinstance(error, AgainError) and _MADE[call.operation] is ENDPOINT and ENDPOINT.word not in done:
+            # what was asked for may yet come, and cost
+            raise _with(_looked_first(error, see), f"endpoint {plan.name} may still come: {end}") from None
+        raise _with(error, _gone(done)) from None
 
 
 def _in_service(clients: Clients, plan: Plan, end: str, see: str) -> None:
@@ -152,7 +165,7 @@ def _in_service(clients: Clients, plan: Plan, end: str, see: str) -> None:
         done = _undo(clients, plan, known=found["EndpointStatus"])
     except UserError as second:
         raise _with(failed, _left(second, end)) from None
-    raise _with(failed, done)
+    raise _with(failed, _gone(done))
 
 
 def _looked_first(error: UserError, see: str) -> UserError:
@@ -160,6 +173,10 @@ def _looked_first(error: UserError, see: str) -> UserError:
     if isinstance(error, AgainError):
         error.fix = f"before it is run again, see what there is: {see}"
     return error
+
+
+def _gone(done: Sequence[str]) -> str:
+    return f"{', '.join(done)} deleted again: nothing is left of it" if done else ""
 
 
 def _left(error: UserError, end: str) -> str:
@@ -171,8 +188,8 @@ def _with(error: UserError, more: str) -> UserError:
     return error
 
 
-def _undo(clients: Clients, plan: Plan, *, known: str = "") -> str:
-    """Delete what this deployment made, by its mark; says what became of it.
+def _undo(clients: Clients, plan: Plan, *, known: str = "") -> list[str]:
+    """Delete what this deployment made, by its mark; returns the kinds of what was there.
 
     Args:
         clients: of the account.
@@ -182,12 +199,11 @@ def _undo(clients: Clients, plan: Plan, *, known: str = "") -> str:
     Raises:
         UserError: as `standing.end`; something may be left.
     """
-    done = [
+    return [
         kind.word
         for kind in (ENDPOINT, CONFIG, MODEL)
         if standing.end(clients, kind, plan.name, lambda mark: mark == plan.mark, known=known)
     ]
-    return f"{', '.join(done)} deleted again: nothing is left of it" if done else ""
 
 
 def _register(clients: Clients, plan: Plan) -> None:
@@ -203,13 +219,24 @@ def _register(clients: Clients, plan: Plan) -> None:
     try:
         arn = str(_call(clients, package)["ModelPackageArn"])
     except _TakenError as error:
-        raise ConfigError(f"the name is taken: {error}", key="register", fix="another one") from None
+        raise in_use(error.refusal) from None
     except UserError as error:
-        see = ["aws", "sagemaker", "list-model-packages", "--model-package-group-name", plan.name]
-        raise _looked_first(error, shlex.join([*see, "--region", clients.region])) from None
+        raise _looked_first(error, _versions(clients, plan.name)) from None
     version = arn.rpartition("/")[2]
     print(f"registered as version {version} of {plan.name}; it waits for approval", file=sys.stderr)
     print(json.dumps({"package": arn, "status": package.request["ModelApprovalStatus"]}), flush=True)
+
+
+def _versions(clients: Clients, group: str) -> str:
+    """The command line that lists what is registered: no verb of ours does."""
+    words = ["aws", "sagemaker", "list-model-packages", "--model-package-group-name", group]
+    for option, value in (
+        ("region", clients.region),
+        ("profile", clients.where.get("profile")),
+        ("endpoint-url", clients.where.get("endpoint_url")),
+    ):
+        words += [f"--{option}", str(value)] if value else []
+    return shlex.join(words)
 
 
 def _told(clients: Clients, plan: Plan, status: str, again: Sequence[str]) -> None:

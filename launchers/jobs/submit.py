@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launchers.aws.answers import AgainError
 from launchers.aws.clients import Clients, connect
 from launchers.aws.failures import code_of, explain
 from launchers.aws.masking import masked
@@ -156,8 +157,11 @@ def _told(error: Exception, clients: Clients, folder: Path) -> Exception:
     known = explain(error, clients.where)
     if known is None:
         return error
-    again = f"then resume={folder} sends the same request"
-    known.fix = f"{known.fix}; {again}" if known.fix else again
+    again = f"resume={folder} sends the same request"
+    if isinstance(known, AgainError):  # not simply again: that job would have a new name
+        known.fix = f"{again}: what was uploaded stays, and nothing is created twice"
+    else:
+        known.fix = f"{known.fix}; then {again}" if known.fix else again
     return known
 
 

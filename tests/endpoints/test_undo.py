@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import BotoCoreError, ConnectionClosedError
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, ReadTimeoutError
 
 from launchers.aws.clients import Clients
 from launchers.embedded.api.calls import Api
@@ -112,10 +112,11 @@ def test_who_loses_sight_of_a_version_is_not_told_to_make_another(
     refuse(monkeypatch, "CreateModelPackage", PASSING[what])
     with pytest.raises(UserError) as caught:
         deploy("action=deploy", f"run={run}", "register=seen", *account)
-    assert caught.value.fix == (
+    fix = str(caught.value.fix)
+    assert fix.startswith(
         "before it is run again, see what there is: aws sagemaker list-model-packages "
-        "--model-package-group-name seen --region us-east-1"
-    )
+        "--model-package-group-name seen --region us-east-1 --endpoint-url http://127.0.0.1:"
+    )  # the account that was asked, and no other
 
 
 def test_what_is_left_is_to_be_looked_at_before_it_is_run_again(
@@ -139,6 +140,29 @@ def test_what_is_left_is_to_be_looked_at_before_it_is_run_again(
     assert "connection to AWS broke" in caught.value.message
     assert str(caught.value.fix).startswith("run it again")
     assert str(caught.value.fix).endswith("model deleted again: nothing is left of it")
+
+
+def test_an_endpoint_that_was_asked_for_and_is_not_seen_may_still_come(
+    run: Path, one: Site, account: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "CreateEndpoint", PASSING["lost"])
+    with pytest.raises(UserError, match="connection to AWS broke") as caught:
+        deploy("action=deploy", f"run={run}", "name=late", "confirm=true", *account)
+    fix = str(caught.value.fix)
+    assert "see what there is: python deploy.py action=list name=late" in fix
+    assert "endpoint late may still come: python deploy.py action=delete name=late" in fix
+    assert "nothing is left" not in fix
+    assert names(one) == {"endpoints": [], "configs": [], "models": []}
+
+
+def test_an_endpoint_that_does_not_answer_in_time_is_told_as_that(
+    account: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    refuse(monkeypatch, "InvokeEndpoint", ReadTimeoutError(endpoint_url="https://x"))
+    with pytest.raises(UserError, match=r"endpoint slow has not answered within \d+ s") as caught:
+        deploy("action=invoke", "name=slow", f"images={tmp_path / 'a.jpg'}", *account)
+    assert "/aws/sagemaker/Endpoints/slow" in str(caught.value.fix)
 
 
 def test_that_an_endpoint_failed_is_told_once(

@@ -99,9 +99,11 @@ def kill_when(true: Callable[[], bool], arguments: list[str], cwd: Path) -> None
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd, env=environment(),
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    while process.poll() is None and not true():
-        time.sleep(0.01)
-    process.kill()
+    try:
+        while process.poll() is None and not true():
+            time.sleep(0.01)
+    finally:
+        process.kill()
     _, err = process.communicate()
     assert process.returncode == -signal.SIGKILL, err
 

@@ -56,7 +56,7 @@ def test_sigterm_in_an_epoch_then_resume(undisturbed: Path, tmp_path: Path) -> N
 def test_a_broken_checkpoint_falls_back_to_the_one_before(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     last, previous = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "previous.ckpt"
-    kill_when(lambda: last.exists() and previous.exists(), [*ARGUMENTS, f"hydra.run.dir={folder}"], tmp_path)
+    kill_when(lambda: previous.exists() and last.exists(), [*ARGUMENTS, f"hydra.run.dir={folder}"], tmp_path)
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 0xFF
     last.write_bytes(bytes(content))

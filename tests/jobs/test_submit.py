@@ -217,9 +217,14 @@ def test_another_request_under_the_name_lists_the_differences(
 
 
 def test_throttling_ends_with_a_message(clients: Clients, tmp_path: Path) -> None:
-    with Stubber(clients.sagemaker) as stub, pytest.raises(UserError, match=r"(?s)slow down.*resume="):
+    with (
+        Stubber(clients.sagemaker) as stub,
+        pytest.raises(UserError, match=r"(?s)slow down.*resume=") as raised,
+    ):
         stub.add_client_error(TUNING, "ThrottlingException", "Rate exceeded", 400)
         create(clients, TUNING, tuning_request(), tmp_path)
+    assert "nothing is created twice" in str(raised.value.fix)
+    assert "run it again" not in str(raised.value.fix)  # that would be a job of another name
 
 
 def test_a_quota_is_named_and_resume_goes_on(clients: Clients, tmp_path: Path) -> None:

@@ -77,5 +77,20 @@ def test_a_leak_is_not_judged_before_there_are_two_windows() -> None:
     impatient = preset("sane", "profiler.rules.GPUMemoryIncrease.patience_s=1")
     young = judged(profile(impatient, seconds=29, memory=lambda t: 20 + 2 * t)).verdicts["GPUMemoryIncrease"]
     assert not young.looked and "no second window of 30 s" in young.sentence
+    one = preset("sane", "profiler.rules.GPUMemoryIncrease.patience_s=0",
+                 "profiler.rules.GPUMemoryIncrease.window_s=0.5")  # fmt: skip
+    assert not judged(profile(one, seconds=0.5)).verdicts["GPUMemoryIncrease"].looked
     older = judged(profile(impatient, seconds=50, memory=lambda t: 20 + t))
     assert "GPUMemoryIncrease" in older.triggered
+
+
+def test_looks_before_a_run_was_continued_count() -> None:
+    """What was sampled then is gone, and the last seconds are too few to compare."""
+    made = profile(preset(), seconds=300)
+    while len(made.recent) > 10:
+        made.recent.popleft()
+    verdict = judged(made).verdicts["GPUMemoryIncrease"]
+    assert verdict.looked and not verdict.triggered
+    looks = made.rules["GPUMemoryIncrease"]["scans"]
+    expected = f"It held in 0 of {looks} looks; at the end there is no second window"
+    assert looks > 20 and expected in verdict.sentence

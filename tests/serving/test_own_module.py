@@ -89,6 +89,19 @@ def test_a_package_inside_this_package_is_found_where_only_the_artifact_has_it(
     )
 
 
+def test_a_folder_that_is_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a package has imported already is not run once more."""
+    files = {
+        "__init__.py": "from .net import Net\n",
+        "net.py": f"import sys\nsys.times_here = getattr(sys, 'times_here', 0) + 1\n{NET}",
+    }
+    write(tmp_path, {f"code/sweepmaker/from_here/{name}": text for name, text in files.items()})
+    monkeypatch.chdir(tmp_path)
+    own_module.build(Path("code"), {"target": "sweepmaker.from_here.net.Net"}, 0)
+    monkeypatch.chdir("/")
+    assert sys.times_here == 1  # type: ignore[attr-defined]
+
+
 def test_a_lone_file_replaces_no_module_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "types", types)  # undone afterwards
     write(tmp_path, {"types.py": f"{NET}\n\nclass Other: pass\n"})

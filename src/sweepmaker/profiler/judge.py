@@ -70,7 +70,7 @@ def conclude(profile: Profile) -> Found:
     found = Found()
     for name, verdict in _look(profile).items():
         kept = profile.rules.get(name, {})
-        if RULES[name].windowed and kept.get("last"):
+        if RULES[name].windowed and kept.get("scans"):
             verdict = _voted(profile, verdict, kept)
         found.verdicts[name] = verdict
     if found.triggered:
@@ -84,9 +84,12 @@ def _voted(profile: Profile, now: Verdict, kept: dict[str, Any]) -> Verdict:
     looks, least = kept["scans"], max(1, math.ceil(profile.settings.least_share * kept["scans"]))
     if kept["triggered"] >= least:
         return replace(now, **{name: value for name, value in kept["last"].items() if name in vars(now)})
+    held = f"It held in {kept['triggered']} of {many(looks, 'look')}"
+    if not now.looked:  # after it was continued, say
+        return replace(now, looked=True, sentence=f"{held}; at the end {now.sentence}")
     if not now.triggered:
         return now
-    said = f"It held in {kept['triggered']} of {many(looks, 'look')}, fewer than the {least} that count"
+    said = f"{held}, fewer than the {least} that count"
     return replace(
         now, triggered=False, sentence=f"{said}: {now.sentence}", advice="", override=None, gain=1.0
     )

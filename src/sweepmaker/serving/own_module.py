@@ -30,6 +30,7 @@ def build(code: Path, architecture: Mapping[str, Any], num_classes: int) -> nn.M
     Raises:
         UserError: it cannot be imported or built.
     """
+    code = code.absolute()  # as the files of imported modules are named
     target = architecture["target"]
     kind = _import(code, target)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):

@@ -47,6 +47,9 @@ def input_fn(body: bytearray, content_type: str | None, context: Any = None) -> 
         raise RequestError(400, "this is no order") from None
     if do == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if do == "late":
+        time.sleep(asked["seconds"])
+        os.kill(os.getpid(), signal.SIGSEGV)
     if do == "once":  # ends the first worker that tries it, as if memory had run out
         mark = Path(asked["mark"])
         if not mark.exists():

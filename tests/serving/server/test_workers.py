@@ -132,6 +132,17 @@ def test_a_computation_among_others_that_never_ends_is_alone_the_next_time(tmp_p
         assert server.order(**endless).status == 422
 
 
+@pytest.mark.slow
+def test_a_request_that_ends_workers_after_its_client_has_gone_is_remembered(tmp_path: Path) -> None:
+    with stand_in(tmp_path, "--timeout-s", "5") as server:
+        assert server.order("late", seconds=3).status == 503  # the second worker is at it by then
+        until(lambda: server.metric("sweepmaker_workers_replaced_total") == 2)
+        server.ready()
+        assert server.order("late", seconds=3).status == 422
+        assert server.order().status == 200
+        assert server.metric("sweepmaker_workers_replaced_total") == 2
+
+
 def test_what_a_handler_must_not_return_is_logged_and_costs_no_worker(tmp_path: Path) -> None:
     with stand_in(tmp_path) as server:
         found = server.order("object")

@@ -139,9 +139,10 @@ def memory_increase(profile: Profile, parameters: Mapping[str, Any]) -> Verdict:
         channel = f"{name}_memory"
         both, last = profile.window(channel, 2 * window), profile.window(channel, window)
         before = both[: len(both) - len(last)]
-        jump = float(last.mean() - before.mean()) if len(before) and len(last) else 0.0
+        enough = len(last) > 0 and len(before) >= max(1, len(last) // 2)
+        jump = float(last.mean() - before.mean()) if enough else 0.0
         slope = _slope(profile, channel)
-        compared |= (len(last) > 0 and len(before) >= len(last) // 2) or slope is not None
+        compared |= enough or slope is not None
         details[name] = {"increase": jump, "per_minute": slope} | box(profile, channel)
         limit = parameters["per_minute"]
         leaks = limit is not None and slope is not None and slope > limit

@@ -218,7 +218,8 @@ class Pool:
         for job in jobs:
             job.tries += 1
             job.alone = True
-            if job.answer.done():
+            if job.answer.done():  # whoever asked has gone, and may ask again; of several it was only one
+                self._suspects.add(job, job.tries if len(jobs) == 1 else job.tries - 1)
                 continue
             if job.tries < TRIES:
                 self._jobs.put(job)

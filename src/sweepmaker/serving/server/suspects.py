@@ -1,7 +1,7 @@
 """Requests that workers ended at, or took too long with: the next time each is alone, then it is refused.
 
 It may well be innocent: the kernel takes a worker when others need the memory, and a machine may stall. So
-what is answered is forgotten, and what is not sent again for a while too.
+what is answered is forgotten, and what has cost no worker for a while too.
 """
 
 from __future__ import annotations
