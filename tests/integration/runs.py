@@ -67,13 +67,17 @@ def module(name: str, *arguments: str, cwd: Path, timeout: float = 240) -> Ended
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def train_and_signal(arguments: list[str], signum: int, after_lines: int, delay: float, cwd: Path) -> Ended:
-    """Run ``train.py``, and send ``signum`` ``delay`` seconds after its stderr has ``after_lines`` lines."""
-    process = subprocess.Popen(
+def _started(arguments: list[str], stdout: int, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, str(CHECKOUT / "train.py"), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env=environment(),
+        stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=cwd, env=environment(),
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def train_and_signal(arguments: list[str], signum: int, after_lines: int, delay: float, cwd: Path) -> Ended:
+    """Run ``train.py``, and send ``signum`` ``delay`` seconds after its stderr has ``after_lines`` lines."""
+    process = _started(arguments, subprocess.PIPE, cwd)
     assert process.stdout is not None and process.stderr is not None
     out: list[str] = []
     reader = threading.Thread(target=lambda: out.append(process.stdout.read()))  # type: ignore[union-attr]
@@ -94,11 +98,7 @@ def train_and_signal(arguments: list[str], signum: int, after_lines: int, delay:
 
 def kill_when(true: Callable[[], bool], arguments: list[str], cwd: Path) -> None:
     """Run ``train.py``, and kill it as soon as something is true of its folder, before it ends by itself."""
-    process = subprocess.Popen(
-        [sys.executable, str(CHECKOUT / "train.py"), *arguments],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd, env=environment(),
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = _started(arguments, subprocess.DEVNULL, cwd)
     try:
         while process.poll() is None and not true():
             time.sleep(0.01)

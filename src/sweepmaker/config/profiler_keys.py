@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sweepmaker.config.errors import ConfigError
-from sweepmaker.config.rules import BOOLEAN, NOTHING, Rule, either, integer, node, number, one_of
+from sweepmaker.config.rules import BOOLEAN, NOTHING, Rule, either, integer, lacking, node, number, one_of
 from sweepmaker.config.rules import TEXT as _TEXT
 
 _PERCENT = number(least=0, most=100)
@@ -88,9 +87,4 @@ def check_whole(profiler: Mapping[str, Any]) -> None:
 def _whole(given: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
     for key in keys:
         if key not in given:
-            raise ConfigError(
-                "is missing",
-                key=f"{where}.{key}",
-                allowed=f"presets with all keys of {where}: {', '.join(keys)}",
-                fix="`defaults: [sane, _self_]` in the preset's file, which then has only what differs",
-            )
+            raise lacking(f"{where}.{key}", f"presets with all keys of {where}: {', '.join(keys)}")

@@ -21,6 +21,12 @@ class Rule:
     keys: tuple[str, ...] = ()
 
 
+def lacking(key: str, allowed: str) -> ConfigError:
+    """What to tell of a preset of somebody's own that lacks ``key``."""
+    fix = "`defaults: [sane, _self_]` in the preset's file, which then has only what differs"
+    return ConfigError("is missing", key=key, allowed=allowed, fix=fix)
+
+
 def refused(key: str, value: Any, rule: Rule, fix: str | None = None) -> ConfigError:
     """What to tell of a value that ``rule`` does not let pass: of a part of the config, which key."""
     unknown = [str(name) for name in value if name not in rule.keys] if isinstance(value, Mapping) else []

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from sweepmaker.config.errors import ConfigError
-from sweepmaker.config.rules import AUTO, BOOLEAN, NOTHING, TEXT, either, integer, node, one_of
+from sweepmaker.config.rules import AUTO, BOOLEAN, NOTHING, TEXT, either, integer, lacking, node, one_of
 from sweepmaker.debugger.rules import BUILT_IN, Rule
 from sweepmaker.debugger.rules.activations import SaturatedActivation
 
@@ -89,12 +89,7 @@ def check(given: Mapping[str, Any]) -> Settings:
         ConfigError: an unknown key, rule or parameter, a value out of range, or no word about rules.
     """
     if "rules" not in given:  # an empty file would be a debugger that is off without a word
-        raise ConfigError(
-            "is missing",
-            key="debugger.rules",
-            allowed="rules with their parameters; {} for none",
-            fix="`defaults: [sane, _self_]` in the preset's file, which then has only what differs",
-        )
+        raise lacking("debugger.rules", "rules with their parameters; {} for none")
     for key in given:
         if key not in KEYS:
             raise ConfigError(
